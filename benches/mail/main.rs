@@ -1,0 +1,3 @@
+//! Load driver.
+
+fn main() {}

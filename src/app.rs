@@ -1,0 +1,34 @@
+//! The composition root: builds every part from its settings and runs it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{admin, issuer, limits, net, session, store, telemetry, tls, upstream};
+
+/// Everything that `serve` needs, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The public name.
+    pub hostname: Arc<str>,
+    /// Where state lives, mode 0700.
+    pub data_dir: PathBuf,
+    /// Certificates.
+    pub tls: tls::Config,
+    /// Listening sockets.
+    pub listeners: Vec<net::ListenerConfig>,
+    /// Backends.
+    pub backends: Vec<upstream::Config>,
+    /// Routes, first match wins.
+    pub routes: Vec<upstream::Route>,
+    /// The built-in issuer.
+    pub issuer: issuer::Config,
+    /// Live sessions.
+    pub session: session::Config,
+    /// Limits.
+    pub limits: limits::Config,
+    /// The store.
+    pub store: store::Config,
+    /// Log and metrics.
+    pub telemetry: telemetry::Config,
+    /// The admin socket.
+    pub admin: admin::Config,
+}

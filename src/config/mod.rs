@@ -1,0 +1,1 @@
+//! From file, environment and secret files to the components' own settings.

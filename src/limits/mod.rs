@@ -1,0 +1,32 @@
+//! Limits as pure decisions: who may connect, how much, how long.
+
+use std::time::Duration;
+
+/// `[limits]` of the configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address.
+    pub per_ip: usize,
+    /// Connections of one IPv4 /24.
+    pub per_prefix_v4: usize,
+    /// Connections of one IPv6 /48.
+    pub per_prefix_v6: usize,
+    /// Time for the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Time from the first octet to the login.
+    pub pre_auth_timeout: Duration,
+    /// Time for the client's line after an error challenge.
+    pub dummy_response_timeout: Duration,
+    /// Bad commands per connection.
+    pub bad_commands: u32,
+    /// Failed sign-ins per connection.
+    pub failed_auth: u32,
+    /// Longest line before login, in octets.
+    pub pre_auth_line: usize,
+    /// Longest SASL response in octets of base64.
+    pub sasl_response: usize,
+    /// Time without an octet either way after login.
+    pub idle_timeout: Duration,
+}

@@ -1,0 +1,3 @@
+//! Arguments, runtime, application.
+
+fn main() {}

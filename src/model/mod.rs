@@ -1,0 +1,22 @@
+//! Newtypes that cross rooms.
+//!
+//! A value of these types is already checked: a [`Login`] holds no control character, a [`Secret`] prints
+//! nothing and is wiped when dropped. Nothing here does I/O, and nothing here knows another room.
+
+mod id;
+mod login;
+mod outcome;
+mod principal;
+mod protocol;
+mod scope;
+mod secret;
+mod time;
+
+pub use id::{ClientId, GrantId, InvalidId, SessionId};
+pub use login::{InvalidLogin, Login};
+pub use outcome::Outcome;
+pub use principal::{Principal, SealedPassword};
+pub use protocol::{Mechanism, Protocol};
+pub use scope::{InvalidScope, Scope};
+pub use secret::Secret;
+pub use time::UnixTime;

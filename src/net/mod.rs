@@ -1,0 +1,38 @@
+//! Listeners and sockets.
+
+use std::net::SocketAddr;
+
+use crate::model::{Mechanism, Protocol};
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// What is spoken there.
+    pub service: Service,
+    /// Where it listens. `[::]` also takes IPv4.
+    pub bind: SocketAddr,
+    /// How TLS starts.
+    pub tls: ListenerTls,
+    /// Mechanisms offered, in order.
+    pub mechanisms: Vec<Mechanism>,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// HTTPS: metadata and pages.
+    Https,
+    /// A mail protocol.
+    Mail(Protocol),
+}
+
+/// How TLS starts on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListenerTls {
+    /// From the first octet (RFC 8314).
+    Implicit,
+    /// Never.
+    None,
+    /// By STARTTLS or STLS.
+    StartTls,
+}

@@ -1,0 +1,121 @@
+//! Backends: where the mail servers are and how a session logs in to them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    model::{Protocol, Secret},
+    tls,
+};
+
+/// One backend: a group of mail servers that hold the same mailboxes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// Its servers, by protocol.
+    pub servers: Vec<Server>,
+    /// How a session logs in.
+    pub login: Login,
+    /// The template of the login name.
+    pub login_name: LoginName,
+    /// TLS toward the servers.
+    pub tls: tls::UpstreamConfig,
+    /// Whether XCLIENT is used where the server offers it.
+    pub xclient: bool,
+    /// Whether a PROXY v2 header opens each connection.
+    pub proxy_protocol: bool,
+    /// Whether IMAP ID carries the client's address.
+    pub imap_id: bool,
+    /// Time for connect, TLS and login together.
+    pub timeout: Duration,
+}
+
+/// One server of a backend for one protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How TLS starts.
+    pub security: Security,
+}
+
+/// How TLS starts toward a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Never.
+    Clear,
+    /// By STARTTLS or STLS, required.
+    StartTls,
+    /// From the first octet.
+    Tls,
+}
+
+/// How a session logs in to a backend.
+#[derive(Clone, Debug)]
+pub enum Login {
+    /// SASL PLAIN with an authorization identity: the service account acts as the user.
+    Authzid(ServiceAccount),
+    /// The login name `user*master` with the service account's password.
+    Master {
+        /// The service account.
+        account: ServiceAccount,
+        /// What stands between user and service account.
+        separator: char,
+    },
+    /// The user's own password, sealed to the grant.
+    Sealed,
+    /// The server trusts this proxy's address.
+    Trusted,
+}
+
+/// An account that may act for users.
+#[derive(Clone, Debug)]
+pub struct ServiceAccount {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// How the login name upstream is made from the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginName(pub Vec<LoginNamePart>);
+
+/// A part of a login-name template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginNamePart {
+    /// `{domain}`.
+    Domain,
+    /// Fixed text.
+    Literal(String),
+    /// `{local}`.
+    Local,
+    /// `{user}`.
+    User,
+}
+
+/// Which backend a session goes to; the first match wins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What must match.
+    pub matches: RouteMatch,
+    /// The backend's name.
+    pub backend: Arc<str>,
+}
+
+/// What a route looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteMatch {
+    /// The domain of the login name.
+    Domain(String),
+    /// The listener's address.
+    Listener(std::net::SocketAddr),
+    /// The server name of the TLS handshake.
+    Sni(String),
+    /// The whole login name.
+    User(String),
+}

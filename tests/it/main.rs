@@ -1,0 +1,9 @@
+//! One test binary; a file per topic. Tests are named as sentences.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests fail by panicking"
+)]
