@@ -45,7 +45,8 @@ impl Default for Overlong {
 
 /// One line. Its `Debug` shows only the length, since it may carry a credential.
 pub struct Line {
-    /// The line without its CRLF. Of a line that is too long, its first [`Line::HEAD`] octets.
+    /// The line without its CRLF. A bare LF that ended it is kept, so that nothing can take the text for a
+    /// good one. Of a line that is too long, its first [`Line::HEAD`] octets.
     pub text: Zeroizing<Vec<u8>>,
     /// Of a line that is too long, its last [`Line::TAIL`] octets; of any other nothing. An IMAP literal
     /// announced there still follows, and must not be taken for commands.
@@ -89,13 +90,19 @@ impl Line {
         self.fault == Some(LineFault::TooLong)
     }
 
+    /// Whether it is the beginning of an HTTP request: a browser was pointed here, or tricked into speaking to
+    /// a mail port, and nothing it says further is meant for a mail server.
+    pub fn is_http(&self) -> bool {
+        const STARTS: [&[u8]; 8] =
+            [b"CONNECT ", b"DELETE ", b"GET ", b"HEAD ", b"Host:", b"OPTIONS ", b"POST ", b"PUT "];
+        STARTS.iter().any(|start| self.text.starts_with(start))
+    }
+
     fn from_octets(octets: &[u8]) -> Self {
-        let (text, ended_well) = match octets.strip_suffix(b"\r\n") {
-            Some(text) => (text, true),
-            None => (octets.strip_suffix(b"\n").unwrap_or(octets), false),
-        };
+        let ended_well = octets.strip_suffix(b"\r\n");
+        let text = ended_well.unwrap_or(octets);
         let fault = match memchr2(0, b'\r', text).and_then(|at| text.get(at)) {
-            _ if !ended_well => Some(LineFault::BareLf),
+            _ if ended_well.is_none() => Some(LineFault::BareLf),
             Some(0) => Some(LineFault::Nul),
             Some(_) => Some(LineFault::BareCr),
             None => None,
@@ -305,7 +312,15 @@ mod tests {
     #[test]
     fn a_bare_lf_ends_no_command() {
         let seen = one(64, b"QUIT\nNOOP\r\n");
-        assert_eq!(seen, [(b"QUIT".to_vec(), Some(LineFault::BareLf)), (b"NOOP".to_vec(), None)]);
+        assert_eq!(seen, [(b"QUIT\n".to_vec(), Some(LineFault::BareLf)), (b"NOOP".to_vec(), None)]);
+    }
+
+    #[test]
+    fn an_http_request_is_known_by_its_first_word() {
+        let mut lines = Lines::new(16);
+        lines.push(b"GET / HTTP/1.1\r\nHost: mail.example.org\r\nGETS\r\nNOOP\r\n");
+        let http: Vec<bool> = std::iter::from_fn(|| lines.next_line()).map(|line| line.is_http()).collect();
+        assert_eq!(http, [true, true, false, false]);
     }
 
     #[test]

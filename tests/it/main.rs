@@ -8,3 +8,4 @@
     reason = "tests fail by panicking"
 )]
 mod sasl;
+mod sasl_oracle;
