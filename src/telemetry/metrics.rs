@@ -116,9 +116,10 @@ impl Metrics {
         Validations { issuer: issuer.into(), counts: self.validations.clone() }
     }
 
-    /// Where the health of one configured backend is shown, unknown at first. Asked for once a backend at start.
-    pub fn backend(&self, backend: &str, protocol: Protocol) -> Backend {
-        Backend { labels: BackendLabels { backend: backend.into(), protocol }, health: self.backends.clone() }
+    /// Shows whether the servers of one configured backend answer; nothing is shown until one was tried.
+    pub fn backend_up(&self, backend: &Arc<str>, protocol: Protocol, up: bool) {
+        let labels = BackendLabels { backend: Arc::clone(backend), protocol };
+        self.backends.get_or_create(&labels).set(i64::from(up));
     }
 
     /// Counts an issued access token.
@@ -182,20 +183,6 @@ impl Validations {
     pub fn count(&self, result: Outcome, cached: bool) {
         let issuer = Arc::clone(&self.issuer);
         self.counts.get_or_create(&ValidationLabels { issuer, result, cached }).inc();
-    }
-}
-
-/// Shows whether one backend's servers of one protocol answer.
-#[derive(Clone, Debug)]
-pub struct Backend {
-    labels: BackendLabels,
-    health: Family<BackendLabels, Gauge>,
-}
-
-impl Backend {
-    /// It answered, or it did not.
-    pub fn set_up(&self, up: bool) {
-        self.health.get_or_create(&self.labels).set(i64::from(up));
     }
 }
 
@@ -328,11 +315,11 @@ mod tests {
     fn a_backend_shows_nothing_until_it_was_tried() {
         let metrics = Metrics::new();
         let series = r#"bearward_backend_up{backend="main",protocol="smtp"}"#;
-        let backend = metrics.backend("main", Protocol::Smtp);
+        let backend = "main".into();
         assert_eq!(value_of(&metrics, series), None);
-        backend.set_up(true);
+        metrics.backend_up(&backend, Protocol::Smtp, true);
         assert_eq!(value_of(&metrics, series).unwrap(), "1");
-        backend.set_up(false);
+        metrics.backend_up(&backend, Protocol::Smtp, false);
         assert_eq!(value_of(&metrics, series).unwrap(), "0");
     }
 

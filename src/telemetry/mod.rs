@@ -24,7 +24,7 @@ pub use clean::Clean;
 pub use http::serve_metrics;
 pub use labels::{Direction, Front, Grant, TlsVersion};
 pub use log::{LogError, LogGuard, init};
-pub use metrics::{Backend, Counted, Metrics, Validations};
+pub use metrics::{Counted, Metrics, Validations};
 pub use sign_in::SignIn;
 
 /// `[telemetry]` of the configuration.

@@ -44,7 +44,7 @@ fn busy_metrics() -> Metrics {
     std::mem::forget(metrics.session_opened(Protocol::Smtp));
     metrics.relayed(Protocol::Imap, Direction::ToClient, 1 << 40);
     metrics.validations("https://mail.example.org").count(Outcome::Ok, false);
-    metrics.backend("main", Protocol::Imap).set_up(true);
+    metrics.backend_up(&"main".into(), Protocol::Imap, true);
     metrics.token_issued(Grant::Operator);
     metrics.tls_handshake(TlsVersion::Tls13, true);
     metrics.sign_in(&SignIn {
