@@ -234,6 +234,8 @@ pub struct UpstreamPlan {
 /// The identity that logs in upstream.
 #[derive(Debug)]
 pub enum LoginAs {
+    /// None: a check that only asks what the server offers, and is ready once that is known.
+    Nobody,
     /// By password.
     Password {
         /// Whose password it is.

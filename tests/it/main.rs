@@ -10,3 +10,5 @@
 
 #[cfg(feature = "server")]
 mod telemetry;
+mod sasl;
+mod sasl_oracle;
