@@ -8,7 +8,9 @@
     reason = "tests fail by panicking"
 )]
 
-#[cfg(feature = "server")]
-mod telemetry;
 mod sasl;
 mod sasl_oracle;
+#[cfg(feature = "server")]
+mod telemetry;
+#[cfg(feature = "server")]
+mod web;
