@@ -7,5 +7,10 @@
     missing_docs,
     reason = "tests fail by panicking"
 )]
+
 mod sasl;
 mod sasl_oracle;
+#[cfg(feature = "server")]
+mod telemetry;
+#[cfg(feature = "server")]
+mod web;
