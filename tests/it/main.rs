@@ -14,3 +14,4 @@ mod sasl_oracle;
 mod telemetry;
 #[cfg(feature = "server")]
 mod web;
+mod sample;
