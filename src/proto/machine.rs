@@ -119,6 +119,9 @@ pub enum RefusalKind {
 /// Why a connection ends before a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Close {
+    /// It was told that there are too many connections ([`Banner::Busy`]).
+    #[error("too many connections")]
+    Busy,
     /// The client said goodbye.
     #[error("the client left")]
     ClientLeft,
@@ -234,6 +237,8 @@ pub struct UpstreamPlan {
 /// The identity that logs in upstream.
 #[derive(Debug)]
 pub enum LoginAs {
+    /// None: a check that only asks what the server offers, and is ready once that is known.
+    Nobody,
     /// By password.
     Password {
         /// Whose password it is.

@@ -7,3 +7,5 @@
     missing_docs,
     reason = "tests fail by panicking"
 )]
+mod sasl;
+mod sasl_oracle;
