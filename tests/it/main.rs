@@ -7,5 +7,7 @@
     missing_docs,
     reason = "tests fail by panicking"
 )]
+
+mod config;
 mod sasl;
 mod sasl_oracle;
