@@ -119,6 +119,9 @@ pub enum RefusalKind {
 /// Why a connection ends before a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Close {
+    /// It was told that there are too many connections ([`Banner::Busy`]).
+    #[error("too many connections")]
+    Busy,
     /// The client said goodbye.
     #[error("the client left")]
     ClientLeft,

@@ -11,3 +11,8 @@
 mod config;
 mod sasl;
 mod sasl_oracle;
+#[cfg(feature = "server")]
+mod telemetry;
+#[cfg(feature = "server")]
+mod web;
+mod sample;
