@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod config;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
