@@ -8,10 +8,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod sample;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
 mod telemetry;
 #[cfg(feature = "server")]
 mod web;
-mod sample;
