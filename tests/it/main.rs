@@ -9,10 +9,10 @@
 )]
 
 mod config;
+mod sample;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
 mod telemetry;
 #[cfg(feature = "server")]
 mod web;
-mod sample;
