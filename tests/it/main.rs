@@ -10,6 +10,8 @@
 
 mod config;
 mod sample;
+mod pop3_downstream;
+mod pop3_upstream;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
