@@ -8,11 +8,12 @@
     reason = "tests fail by panicking"
 )]
 
+mod cli;
 mod config;
+mod sample;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
 mod telemetry;
 #[cfg(feature = "server")]
 mod web;
-mod sample;
