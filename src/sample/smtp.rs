@@ -131,7 +131,9 @@ impl Session {
         let Some(account) = self.mail.account(address) else {
             return self.wire.say("550 5.1.1 No such user here\r\n");
         };
-        self.to.push(account);
+        if !self.to.iter().any(|known| Arc::ptr_eq(known, &account)) {
+            self.to.push(account);
+        }
         self.wire.say("250 2.1.5 OK\r\n");
     }
 

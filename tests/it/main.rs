@@ -11,6 +11,8 @@
 mod cli;
 mod config;
 mod sample;
+mod pop3_downstream;
+mod pop3_upstream;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
