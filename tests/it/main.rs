@@ -8,6 +8,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod config;
+mod sample;
+mod pop3_downstream;
+mod pop3_upstream;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
