@@ -7,7 +7,14 @@
     missing_docs,
     reason = "tests fail by panicking"
 )]
+
+mod config;
+mod sample;
 mod pop3_downstream;
 mod pop3_upstream;
 mod sasl;
 mod sasl_oracle;
+#[cfg(feature = "server")]
+mod telemetry;
+#[cfg(feature = "server")]
+mod web;

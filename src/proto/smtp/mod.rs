@@ -1,4 +1,11 @@
-//! Smtp until login, both sides.
+//! SMTP submission (RFC 6409): both sides until the login, and the guard of what follows it.
+
+mod command;
+mod ehlo;
+mod guard;
+mod reply;
+
+pub use guard::SmtpGuard;
 
 use super::{Answer, Banner, Downstream, FrontConfig, Step, Upstream, UpstreamPlan, UpstreamStep};
 
@@ -63,7 +70,3 @@ impl Upstream for SmtpUpstream {
         unimplemented!()
     }
 }
-
-/// The guard of a logged-in SMTP session.
-#[derive(Debug, Default)]
-pub struct SmtpGuard {}
