@@ -10,9 +10,9 @@
 
 mod cli;
 mod config;
-mod sample;
 mod pop3_downstream;
 mod pop3_upstream;
+mod sample;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
