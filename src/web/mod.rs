@@ -10,6 +10,7 @@
 //! It must not know sockets, certificates or mail servers: the listener hands it a stream.
 
 mod documents;
+mod issuer_documents;
 mod page;
 mod serve;
 
@@ -25,6 +26,7 @@ use axum::{
 };
 
 pub use documents::{Documents, Unavailable};
+pub use issuer_documents::IssuerDocuments;
 pub use page::{Endpoint, Security};
 pub use serve::{Timeouts, serve_connection, serve_connection_with};
 

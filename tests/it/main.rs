@@ -8,6 +8,10 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
 mod cli;
 mod config;
 mod pop3_downstream;
@@ -15,6 +19,7 @@ mod pop3_upstream;
 mod sample;
 mod sasl;
 mod sasl_oracle;
+mod sessions;
 #[cfg(feature = "server")]
 mod telemetry;
 #[cfg(feature = "server")]
