@@ -9,3 +9,5 @@
 )]
 mod sasl;
 mod sasl_oracle;
+mod smtp_guard;
+mod smtp_model;
