@@ -24,3 +24,5 @@ mod sessions;
 mod telemetry;
 #[cfg(feature = "server")]
 mod web;
+mod smtp_guard;
+mod smtp_model;
