@@ -7,5 +7,15 @@
     missing_docs,
     reason = "tests fail by panicking"
 )]
+
+mod cli;
+mod config;
+mod pop3_downstream;
+mod pop3_upstream;
+mod sample;
 mod sasl;
 mod sasl_oracle;
+#[cfg(feature = "server")]
+mod telemetry;
+#[cfg(feature = "server")]
+mod web;

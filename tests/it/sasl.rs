@@ -343,7 +343,8 @@ fn tokens_are_read_as_clients_write_them() {
 
 #[test]
 fn only_canonical_base64_is_taken() {
-    let bad: [&[u8]; 10] = [
+    let bad: [&[u8]; 11] = [
+        b"AHAAcQ==\n",
         b"AHAAcQ",
         b"AHAAcQ=",
         b"AHAAcQ===",

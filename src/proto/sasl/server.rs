@@ -81,7 +81,7 @@ impl ServerExchange {
 
     /// Takes the client's next line, without its line end; `too_long` when the reader had to throw octets away.
     ///
-    /// A line with any other fault (bare LF, bare CR, NUL) is given as it is: none of them is base64.
+    /// A line with any other fault is given as it is: a CR, LF or NUL in it is no base64.
     pub fn receive(&mut self, line: &[u8], too_long: bool) -> SaslStep {
         let line = without_trailing_blanks(line);
         let cancelled = line == b"*" && !too_long;
