@@ -8,7 +8,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod cli;
 mod config;
+mod pop3_downstream;
+mod pop3_upstream;
 mod sample;
 mod sasl;
 mod sasl_oracle;
