@@ -9,9 +9,9 @@
 )]
 
 mod config;
-mod sample;
 mod pop3_downstream;
 mod pop3_upstream;
+mod sample;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
