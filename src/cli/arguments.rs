@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::model::SessionId;
+
 /// Lets mail clients sign in to unmodified mail servers with OAuth bearer tokens.
 #[derive(Debug, Parser)]
 #[command(name = "bearward", version, disable_help_subcommand = true)]
@@ -23,6 +25,9 @@ pub(super) enum Command {
     /// Print the default file, the schema, or what is in effect
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Show or close the live sessions of the running server
+    #[command(subcommand)]
+    Session(SessionCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -33,4 +38,20 @@ pub(super) enum ConfigCommand {
     Schema,
     /// What is in effect, secrets masked
     Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// The live sessions
+    List {
+        /// Only of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Close sessions
+    Kill {
+        /// Names of sessions, as `session list` and the log show them
+        #[arg(required = true, value_name = "SESSION")]
+        sessions: Vec<SessionId>,
+    },
 }

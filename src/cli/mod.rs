@@ -8,6 +8,8 @@ mod arguments;
 mod config;
 mod failure;
 mod output;
+mod session;
+mod table;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -42,5 +44,6 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
     let file = arguments.config.as_deref();
     match arguments.command {
         Command::Config(command) => config::run(command, file, output),
+        Command::Session(command) => session::run(command, file, output).await,
     }
 }

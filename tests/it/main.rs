@@ -8,6 +8,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod cli;
 mod config;
 mod pop3_downstream;
 mod pop3_upstream;

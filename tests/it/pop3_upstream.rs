@@ -360,8 +360,12 @@ fn a_failure_is_printable_short_and_without_the_password() {
         let failed = failure(run(plan(alice()), &[script.as_bytes()]));
         assert_eq!(failed, Failure::WrongPassword("(a text that repeats the password)".into()));
     }
+    for echo in ["PASS secret", "+ PASS secret"] {
+        let script = format!("+OK hi\r\n{CAPA_PLAIN}{echo}\r\n");
+        assert!(!failure(run(plan(alice()), &[script.as_bytes()])).to_string().contains("secret"));
+    }
     let machine = Pop3Upstream::new(plan(alice()));
-    assert!(!format!("{machine:?}").contains("secret\""));
+    assert!(!format!("{machine:?}").contains("secret"));
 }
 
 #[test]

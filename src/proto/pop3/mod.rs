@@ -7,6 +7,7 @@
 //! - upstream a `-ERR [AUTH]` is a wrong password only where the password had been sent.
 
 mod downstream;
+mod reply;
 mod upstream;
 
 pub use downstream::Pop3Downstream;

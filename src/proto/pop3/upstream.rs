@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use zeroize::Zeroizing;
 
+use super::reply::{Code, Reply, code, lasting_or_passing, malformed};
 use crate::{
     model::Secret,
     proto::{
         Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
-        line::{Line, LineFault, Lines, excerpt},
+        line::{Line, Lines, excerpt},
         sasl::plain_response,
     },
 };
@@ -59,13 +60,6 @@ struct Capabilities {
     offer: Offer,
 }
 
-/// One reply line.
-enum Reply<'a> {
-    Ok(&'a [u8]),
-    Error(&'a [u8]),
-    Prompt,
-}
-
 impl Pop3Upstream {
     /// A machine for a new connection; it waits for the server's greeting.
     pub fn new(plan: UpstreamPlan) -> Self {
@@ -83,7 +77,9 @@ impl Pop3Upstream {
         if let State::CapaList(count) = self.state {
             return self.capability(text, count);
         }
-        let reply = Reply::parse(text)?;
+        let Some(reply) = Reply::parse(text) else {
+            return Err(Failure::Protocol(format!("no POP3 reply: {}", self.without_echo(text))));
+        };
         match (&self.state, reply) {
             (State::Greeting, Reply::Ok(text)) => self.greeted(text),
             (State::Greeting, Reply::Error(text)) => {
@@ -113,7 +109,7 @@ impl Pop3Upstream {
                 Ok(())
             }
             (State::Login, Reply::Error(text)) => Err(self.refused(text)),
-            _ => Err(Failure::Protocol(format!("an unexpected reply: {}", excerpt(text)))),
+            _ => Err(Failure::Protocol(format!("an unexpected reply: {}", self.without_echo(text)))),
         }
     }
 
@@ -345,73 +341,10 @@ impl Upstream for Pop3Upstream {
     }
 }
 
-impl<'a> Reply<'a> {
-    fn parse(line: &'a [u8]) -> Result<Self, Failure> {
-        let (status, text) = match line.iter().position(|octet| *octet == b' ') {
-            Some(space) => (line.get(..space).unwrap_or_default(), line.get(space..).unwrap_or_default()),
-            None => (line, &b""[..]),
-        };
-        let text = text.trim_ascii_start();
-        match status {
-            b"+OK" => Ok(Self::Ok(text)),
-            b"-ERR" => Ok(Self::Error(text)),
-            b"+" => Ok(Self::Prompt),
-            _ => Err(Failure::Protocol(format!("no POP3 reply: {}", excerpt(line)))),
-        }
-    }
-}
-
-/// The response codes that matter (RFC 2449 §8, RFC 3206).
-enum Code {
-    Auth,
-    Temporary,
-    Permanent,
-}
-
-fn code(text: &[u8]) -> Option<Code> {
-    let (code, _) = text.strip_prefix(b"[").and_then(|rest| {
-        let end = rest.iter().position(|octet| *octet == b']')?;
-        rest.split_at_checked(end)
-    })?;
-    // Levels may be added below a known code (RFC 2449 §8).
-    let is = |known: &[u8]| {
-        code.get(..known.len()).is_some_and(|head| head.eq_ignore_ascii_case(known))
-            && matches!(code.get(known.len()), None | Some(b'/'))
-    };
-    if is(b"AUTH") {
-        Some(Code::Auth)
-    } else if is(b"SYS/TEMP") || is(b"IN-USE") || is(b"LOGIN-DELAY") {
-        Some(Code::Temporary)
-    } else if is(b"SYS/PERM") {
-        Some(Code::Permanent)
-    } else {
-        None
-    }
-}
-
-/// What a refusal means where no password has been sent yet, so that `[AUTH]` says nothing about it.
-fn lasting_or_passing(text: &[u8]) -> Option<Failure> {
-    match code(text)? {
-        Code::Temporary => Some(Failure::Temporary(excerpt(text))),
-        Code::Permanent => Some(Failure::Operator(excerpt(text))),
-        Code::Auth => None,
-    }
-}
-
 fn printable(text: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(text).ok()?;
     (line.len() <= COMMAND_LIMIT && line.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic()))
         .then_some(line)
-}
-
-fn malformed(fault: LineFault) -> Failure {
-    let what = match fault {
-        LineFault::BareCr => "a bare CR in a reply",
-        LineFault::BareLf => "a reply that a bare LF ends",
-        LineFault::Nul => "a NUL in a reply",
-        LineFault::TooLong => "a reply line beyond all limits",
-    };
-    Failure::Protocol(what.to_owned())
 }
 
 fn injected() -> Failure {

@@ -43,6 +43,15 @@ impl<'a> ReplyLine<'a> {
     }
 }
 
+/// What [`LineCutter::take`] found.
+#[derive(Debug)]
+pub(super) struct Cut<'a> {
+    /// How many octets it took.
+    pub(super) taken: usize,
+    /// The line with its end, when it is complete.
+    pub(super) line: Option<Cow<'a, [u8]>>,
+}
+
 /// Cuts the server's octets into lines. It keeps the beginning of one line and nothing else.
 #[derive(Debug, Default)]
 pub(super) struct LineCutter {
@@ -50,8 +59,8 @@ pub(super) struct LineCutter {
 }
 
 impl LineCutter {
-    /// Takes octets up to the end of the line; says how many, and the line with its end when it is complete.
-    pub(super) fn take<'a>(&mut self, octets: &'a [u8]) -> Result<(usize, Option<Cow<'a, [u8]>>), Malformed> {
+    /// Takes octets up to the end of the line.
+    pub(super) fn take<'a>(&mut self, octets: &'a [u8]) -> Result<Cut<'a>, Malformed> {
         let taken = memchr(b'\n', octets).map_or(octets.len(), |end| end + 1);
         let piece = octets.get(..taken).unwrap_or(octets);
         if self.begun.len() + taken > MAX_LINE {
@@ -59,10 +68,10 @@ impl LineCutter {
         }
         let complete = piece.ends_with(b"\n");
         if complete && self.begun.is_empty() {
-            return Ok((taken, Some(Cow::Borrowed(piece))));
+            return Ok(Cut { taken, line: Some(Cow::Borrowed(piece)) });
         }
         self.begun.extend_from_slice(piece);
-        Ok((taken, complete.then(|| Cow::Owned(std::mem::take(&mut self.begun)))))
+        Ok(Cut { taken, line: complete.then(|| Cow::Owned(std::mem::take(&mut self.begun))) })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::proto::{
     GuardViolation,
     smtp::{
         ehlo,
-        reply::{LineCutter, ReplyLine},
+        reply::{Cut, LineCutter, ReplyLine},
     },
 };
 
@@ -90,7 +90,7 @@ impl Replies {
         octets: &[u8],
         client: &mut Vec<u8>,
     ) -> Result<(usize, Option<Finished>), GuardViolation> {
-        let (taken, line) = self.cutter.take(octets).map_err(|_| GuardViolation::ServerOutOfStep)?;
+        let Cut { taken, line } = self.cutter.take(octets).map_err(|_| GuardViolation::ServerOutOfStep)?;
         let finished = match line {
             Some(line) => self.line(&line, client)?,
             None => None,
