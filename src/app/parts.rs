@@ -39,6 +39,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The built-in issuer.
     pub issuer: Arc<Issuer>,
+    /// What the issuer publishes; `None` when it is off.
+    documents: Option<web::Documents>,
     /// Checks mailbox passwords.
     pub directory: Arc<BackendDirectory>,
     /// What sessions share.
@@ -122,8 +124,20 @@ impl Parts {
         });
         let connections = Arc::new(Connections::new(&config.limits));
         let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
+        let documents = config.issuer.enabled.then(|| web::Documents::of(&issuer)).transpose()?;
         let issuer = Arc::new(issuer);
-        Ok(Self { config, store, issuer, directory, shared, certificates, tls, connections, revocations })
+        Ok(Self {
+            config,
+            store,
+            issuer,
+            documents,
+            directory,
+            shared,
+            certificates,
+            tls,
+            connections,
+            revocations,
+        })
     }
 
     /// Empties the cache of a grant and ends its sessions; says how many. The store knows already.
@@ -152,14 +166,9 @@ impl Parts {
 
     /// What the HTTPS listeners serve.
     pub(super) fn router(&self) -> axum::Router {
-        let documents: Option<Arc<dyn web::Documents>> = self
-            .config
-            .issuer
-            .enabled
-            .then(|| Arc::new(web::IssuerDocuments::new(Arc::clone(&self.issuer))) as _);
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
-            documents,
+            documents: self.documents.clone(),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
         })
     }

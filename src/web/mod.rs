@@ -10,7 +10,6 @@
 //! It must not know sockets, certificates or mail servers: the listener hands it a stream.
 
 mod documents;
-mod issuer_documents;
 mod page;
 mod serve;
 
@@ -25,8 +24,7 @@ use axum::{
     routing::get,
 };
 
-pub use documents::{Documents, Unavailable};
-pub use issuer_documents::IssuerDocuments;
+pub use documents::Documents;
 pub use page::{Endpoint, Security};
 pub use serve::{Timeouts, serve_connection, serve_connection_with};
 
@@ -34,12 +32,12 @@ pub use serve::{Timeouts, serve_connection, serve_connection_with};
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// What the HTTPS listeners serve.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Site {
     /// The public name.
     pub hostname: Arc<str>,
     /// The issuer's documents; `None` without a built-in issuer.
-    pub documents: Option<Arc<dyn Documents>>,
+    pub documents: Option<Documents>,
     /// What mail clients can be set up with.
     pub endpoints: Vec<Endpoint>,
 }
@@ -51,7 +49,7 @@ pub fn router(site: Site) -> Router {
         .route("/", get(move || async move { page.respond() }))
         .route(page::STYLE_PATH, get(async || page::style()));
     let pages = match site.documents {
-        Some(documents) => pages.merge(documents::routes(documents)),
+        Some(documents) => pages.merge(documents.routes()),
         None => pages,
     };
     pages

@@ -20,9 +20,9 @@ mod sample;
 mod sasl;
 mod sasl_oracle;
 mod sessions;
+mod smtp_guard;
+mod smtp_model;
 #[cfg(feature = "server")]
 mod telemetry;
 #[cfg(feature = "server")]
 mod web;
-mod smtp_guard;
-mod smtp_model;

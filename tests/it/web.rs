@@ -1,8 +1,7 @@
 //! What the HTTPS listener answers, by calling the router and over an in-memory connection.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::{
     Router,
     body::Body,
@@ -10,7 +9,7 @@ use axum::{
 };
 use bearward::{
     model::{Mechanism, Protocol},
-    web::{self, Documents, Endpoint, Security, Site, Timeouts, Unavailable},
+    web::{self, Documents, Endpoint, Security, Site, Timeouts},
 };
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,37 +27,18 @@ const METADATA: [&str; 3] = [
     "/.well-known/oauth-protected-resource",
 ];
 
-struct Fixed {
-    keys: Result<Value, Unavailable>,
-}
-
-#[async_trait]
-impl Documents for Fixed {
-    fn authorization_server(&self) -> Value {
-        json!({"issuer": "https://mail.example.org", "kind": METADATA[0]})
-    }
-
-    fn openid_configuration(&self) -> Value {
-        json!({"issuer": "https://mail.example.org", "kind": METADATA[1]})
-    }
-
-    fn protected_resource(&self) -> Value {
-        json!({"resource": "https://mail.example.org", "kind": METADATA[2]})
-    }
-
-    fn jwks_path(&self) -> &str {
-        "/oauth/jwks"
-    }
-
-    async fn jwks(&self) -> Result<Value, Unavailable> {
-        self.keys.clone()
+fn documents() -> Documents {
+    Documents {
+        metadata: json!({"issuer": "https://mail.example.org"}),
+        protected_resource: json!({"resource": "https://mail.example.org"}),
+        keys: json!({"keys": []}),
     }
 }
 
-fn site_with(documents: Option<Fixed>) -> Router {
+fn site_with(documents: Option<Documents>) -> Router {
     web::router(Site {
         hostname: "mail.example.org".into(),
-        documents: documents.map(|documents| Arc::new(documents) as Arc<dyn Documents>),
+        documents,
         endpoints: vec![Endpoint {
             protocol: Protocol::Imap,
             port: 993,
@@ -69,7 +49,7 @@ fn site_with(documents: Option<Fixed>) -> Router {
 }
 
 fn site() -> Router {
-    site_with(Some(Fixed { keys: Ok(json!({"keys": []})) }))
+    site_with(Some(documents()))
 }
 
 async fn call(router: Router, method: Method, path: &str) -> (Response<()>, String) {
@@ -96,7 +76,8 @@ async fn each_document_is_json_that_every_origin_may_read() {
         assert_eq!(header(&response, "content-type"), Some("application/json"));
         assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
         assert_eq!(header(&response, "cache-control"), Some("public, max-age=3600"));
-        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["kind"], path);
+        let member = if path.ends_with("resource") { "resource" } else { "issuer" };
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()[member], "https://mail.example.org");
     }
     let (response, body) = call(site(), Method::GET, "/oauth/jwks").await;
     assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
@@ -118,15 +99,6 @@ async fn no_other_origin_may_read_a_page() {
         let (response, _) = call(site(), method, path).await;
         assert_eq!(header(&response, "access-control-allow-origin"), None, "{path}");
     }
-}
-
-#[tokio::test]
-async fn keys_that_cannot_be_read_are_a_temporary_fault_and_not_cached() {
-    let (response, _) =
-        call(site_with(Some(Fixed { keys: Err(Unavailable) })), Method::GET, "/oauth/jwks").await;
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(header(&response, "retry-after"), Some("5"));
-    assert_eq!(header(&response, "cache-control"), Some("no-store"));
 }
 
 #[tokio::test]
