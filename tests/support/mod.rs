@@ -4,4 +4,4 @@ mod client;
 mod trial;
 
 pub use client::{Client, base64, oauthbearer, xoauth2};
-pub use trial::Trial;
+pub use trial::{Trial, wait};

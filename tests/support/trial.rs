@@ -146,7 +146,7 @@ impl Drop for Trial {
 }
 
 /// Blocks this test's thread.
-pub(crate) fn wait(time: Duration) {
+pub fn wait(time: Duration) {
     let (_keep, never) = std::sync::mpsc::channel::<()>();
     let _ = never.recv_timeout(time);
 }
