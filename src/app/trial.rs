@@ -17,6 +17,7 @@ use crate::{
     issuer::{Issuer, MintRequest},
     model::{ClientId, Login, Scope, Secret, UnixTime},
     sample::{Addresses, SampleServer, User},
+    telemetry::{self, LogError},
     tls::dev,
 };
 
@@ -41,6 +42,9 @@ pub enum TrialError {
     /// A file or a socket cannot be made.
     #[error("{0}: {1}")]
     Io(String, io::Error),
+    /// The log cannot be set up.
+    #[error("{0}")]
+    Log(#[from] LogError),
     /// The first token cannot be minted.
     #[error("the first access token cannot be minted: {0}")]
     Token(String),
@@ -125,6 +129,7 @@ pub async fn try_run(options: TrialOptions, ready: impl FnOnce(&TrialDocument)) 
     std::fs::write(&config_file, text).map_err(io_error("bearward.toml"))?;
 
     let mut config = config::load(Some(&config_file))?.config;
+    let _log = telemetry::init(&config.telemetry)?;
     config.session.drain_timeout = config.session.drain_timeout.min(DRAIN);
     let access_token = first_token(&config, &users).await?;
     let document = TrialDocument {
