@@ -14,6 +14,7 @@ mod support;
 mod bad_input;
 mod cli;
 mod config;
+mod imap;
 mod pop3_downstream;
 mod pop3_upstream;
 mod sample;

@@ -15,6 +15,7 @@ mod literal;
 mod login;
 mod reader;
 mod response;
+mod sign_in;
 mod upstream;
 
 pub use downstream::ImapDownstream;
