@@ -9,6 +9,8 @@ use crate::config::ConfigError;
 #[derive(Debug)]
 pub(super) struct Failure {
     status: u8,
+    /// Whether standard output holds a document already that says so.
+    is_reported: bool,
     body: Body,
 }
 
@@ -25,12 +27,17 @@ pub(super) struct Body {
 impl Failure {
     /// It was tried and failed: exit status 1.
     pub(super) fn failed(message: impl fmt::Display) -> Self {
-        Self { status: 1, body: Body::message(message.to_string()) }
+        Self { status: 1, is_reported: false, body: Body::message(message.to_string()) }
+    }
+
+    /// It failed, and the result that was printed says where: exit status 1.
+    pub(super) fn reported(message: impl Into<String>) -> Self {
+        Self { status: 1, is_reported: true, body: Body::message(message.into()) }
     }
 
     /// Wrong usage: exit status 2.
     pub(super) fn usage(message: impl Into<String>) -> Self {
-        Self { status: 2, body: Body::message(message.into()) }
+        Self { status: 2, is_reported: false, body: Body::message(message.into()) }
     }
 
     /// What to do.
@@ -41,6 +48,10 @@ impl Failure {
 
     pub(super) fn status(&self) -> ExitCode {
         ExitCode::from(self.status)
+    }
+
+    pub(super) const fn is_reported(&self) -> bool {
+        self.is_reported
     }
 
     pub(super) const fn body(&self) -> &Body {
@@ -72,7 +83,7 @@ impl fmt::Display for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let ConfigError { message, file, line, key, help } = error;
-        Self { status: 2, body: Body { message, file, line, key, help } }
+        Self { status: 2, is_reported: false, body: Body { message, file, line, key, help } }
     }
 }
 

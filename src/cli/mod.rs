@@ -5,11 +5,19 @@
 //! that a closed pipe is no fault and nothing else is mixed in.
 
 mod arguments;
+mod check;
 mod config;
+mod explain;
 mod failure;
+mod grant;
+mod open;
 mod output;
+mod serve;
 mod session;
+mod store;
 mod table;
+mod token;
+mod trial;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -43,6 +51,13 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
     let file = arguments.config.as_deref();
     match arguments.command {
+        Command::Check { offline } => check::run(offline, file, output).await,
+        Command::Explain(command) => explain::run(command, file, output).await,
+        Command::Grant(command) => grant::run(command, file, output).await,
+        Command::Serve(command) => serve::run(command, file, output).await,
+        Command::Store(command) => store::run(command, file, output).await,
+        Command::Token(command) => token::run(command, file, output).await,
+        Command::Try(command) => trial::run(command, output).await,
         Command::Config(command) => config::run(command, file, output),
         Command::Session(command) => session::run(command, file, output).await,
     }

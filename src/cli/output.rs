@@ -28,10 +28,15 @@ impl Output {
         self.text(&serde_json::to_string_pretty(value).unwrap_or_default());
     }
 
+    /// Writes one JSON document on a line of its own.
+    pub(super) fn line(self, value: &impl Serialize) {
+        self.text(&serde_json::to_string(value).unwrap_or_default());
+    }
+
     /// Writes the sentence to standard error, and the error document where JSON is wanted.
     pub(super) fn failure(self, failure: &Failure) -> ExitCode {
         writeln!(io::stderr().lock(), "bearward: {failure}").ok();
-        if self.json {
+        if self.json && !failure.is_reported() {
             self.document(&serde_json::json!({ "error": failure.body() }));
         }
         failure.status()
