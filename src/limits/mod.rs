@@ -1,6 +1,13 @@
 //! Limits as pure decisions: who may connect, how much, how long.
+//!
+//! Invariants: what is counted is bounded by what is live, and a count ends with the thing it counts. Nothing here
+//! looks at a clock or a socket.
+
+mod connections;
 
 use std::time::Duration;
+
+pub use connections::{Connections, Full, Permit};
 
 /// `[limits]` of the configuration.
 #[derive(Clone, Debug)]
