@@ -1,4 +1,9 @@
 //! Limits as pure decisions: who may connect, how much, how long.
+//!
+//! Invariants: what is counted is bounded by what is live, and a count ends with the thing it counts. Nothing here
+//! looks at a clock or a socket.
+
+mod connections;
 
 mod connections;
 

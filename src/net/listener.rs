@@ -11,6 +11,8 @@ use tokio::{
     time::sleep,
 };
 
+use super::ListenerConfig;
+
 /// Connections that may wait to be accepted; the system may set a lower bound (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 /// Silence before the system asks whether a peer is still there.
@@ -50,12 +52,19 @@ pub enum NetError {
 ///
 /// # Errors
 /// [`NetError`] names the address and the reason.
-pub fn bind(address: SocketAddr) -> Result<TcpListener, NetError> {
-    open(address).map_err(|reason| match reason.kind() {
-        io::ErrorKind::AddrInUse => NetError::InUse(address),
-        io::ErrorKind::AddrNotAvailable => NetError::NotOurs(address),
-        io::ErrorKind::PermissionDenied => NetError::NotPermitted(address),
-        _ => NetError::Other { address, reason },
+pub fn bind(config: &ListenerConfig) -> Result<TcpListener, NetError> {
+    let address = config.bind;
+    open(address).map_err(|reason| {
+        let kind = reason.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            NetError::InUse(address)
+        } else if kind == io::ErrorKind::AddrNotAvailable {
+            NetError::NotOurs(address)
+        } else if kind == io::ErrorKind::PermissionDenied {
+            NetError::NotPermitted(address)
+        } else {
+            NetError::Other { address, reason }
+        }
     })
 }
 

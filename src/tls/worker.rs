@@ -7,8 +7,10 @@ use zeroize::Zeroize;
 pub struct Worker {
     /// What is read from a socket. Its length never changes.
     pub input: Vec<u8>,
-    /// Octets in clear, gathered from records or passed by a guard.
+    /// Octets in clear, gathered from records.
     pub clear: Vec<u8>,
+    /// What a guard let through.
+    pub passed: Vec<u8>,
     /// Octets for a socket.
     pub output: Outgoing,
     /// How much of `input` the last read wrote to.
@@ -30,6 +32,7 @@ impl Worker {
         let mut worker = IDLE.take().unwrap_or_else(|| Box::new(Self::new()));
         let done = work(&mut worker);
         worker.clear.clear();
+        worker.passed.clear();
         worker.output.clear();
         IDLE.set(Some(worker));
         done
@@ -46,6 +49,7 @@ impl Worker {
         Self {
             input: vec![0; Self::PARTIAL + Self::READ],
             clear: Vec::with_capacity(Self::READ),
+            passed: Vec::new(),
             output: Outgoing::default(),
             touched: 0,
         }
