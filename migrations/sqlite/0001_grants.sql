@@ -15,8 +15,6 @@ CREATE TABLE grants (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX grants_by_user ON grants (user);
-CREATE INDEX grants_by_expiry ON grants (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX grants_by_revocation ON grants (revoked_at) WHERE revoked_at IS NOT NULL;
 
 -- lookup is derived from the token; wrapped_key is the grant's private key under a key that is derived from the
 -- token and the server key. It is removed when the token or its grant ends.
@@ -27,11 +25,13 @@ CREATE TABLE tokens (
     scope       TEXT    NOT NULL,
     created_at  INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
+    revoked_at  INTEGER,
     wrapped_key BLOB
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tokens_by_grant ON tokens (grant_id);
 CREATE INDEX tokens_by_expiry ON tokens (expires_at);
+CREATE INDEX tokens_with_key_by_expiry ON tokens (expires_at) WHERE wrapped_key IS NOT NULL;
 
 -- sealed opens with the grant's private key alone.
 CREATE TABLE credentials (

@@ -6,6 +6,10 @@
 //!
 //! It must not keep a password, and must not count attempts.
 
+mod backend;
+
+pub use backend::BackendDirectory;
+
 use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;

@@ -1,6 +1,10 @@
 //! Limits as pure decisions: who may connect, how much, how long.
 
+mod connections;
+
 use std::time::Duration;
+
+pub use connections::{Connections, Full, Permit};
 
 /// `[limits]` of the configuration.
 #[derive(Clone, Debug)]

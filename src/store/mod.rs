@@ -18,6 +18,7 @@ mod sqlite;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -32,13 +33,17 @@ pub use sqlite::SqliteStore;
 
 use crate::model::{GrantId, TokenHash, UnixTime};
 
+/// How long a token is remembered after its end, so that "expired" is told apart from "unknown", and how long a
+/// revocation is told.
+pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// Where the store is.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The engine and its address.
     pub location: Location,
     /// How late a revocation by another process may be noticed.
-    pub poll_interval: std::time::Duration,
+    pub poll_interval: Duration,
 }
 
 /// The engine and its address.
@@ -103,7 +108,7 @@ pub trait Store: Send + Sync + 'static {
         at: UnixTime,
     ) -> Result<Ended, StoreError>;
 
-    /// Ends one token; its grant lives on. [`Ended::Before`] is not told apart from [`Ended::Unknown`].
+    /// Ends one token and removes its wrapped key; its grant lives on.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.
@@ -128,9 +133,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`] alone.
     async fn add_first_signing_key(&self, key: SigningKeyRecord) -> Result<(), StoreError>;
 
-    /// Removes at most `limit` rows of each kind that are of no more use, and the wrapped keys of expired
-    /// tokens. Returns how many rows it touched; call again until that is zero. A grant that no token is left
-    /// of goes too, and is reported as revoked if it was not.
+    /// Removes the wrapped keys of expired tokens, and what ended [`RETENTION`] ago; at most `limit` rows of each
+    /// kind. Returns how many rows it touched; call again until that is zero. A grant that no token is left of
+    /// goes too, and is told as a revocation if it had not ended.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.

@@ -144,6 +144,8 @@ pub struct TokenRecord {
     pub scope: Scope,
     /// Until when.
     pub expires_at: UnixTime,
+    /// When it was ended early, apart from its grant.
+    pub revoked_at: Option<UnixTime>,
     /// The grant's private key, wrapped for this token; `None` once token or grant have ended.
     pub wrapped_key: Option<Vec<u8>>,
     /// The grant it hangs on.

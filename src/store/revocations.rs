@@ -56,7 +56,9 @@ impl RevocationFeed {
     /// [`StoreError`] when the store cannot be asked.
     pub async fn start(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let cursor = store.revocations(None).await?.cursor;
-        Ok(Self { store, cursor, seen: BTreeSet::new() })
+        let mut feed = Self { store, cursor, seen: BTreeSet::new() };
+        feed.poll().await?;
+        Ok(feed)
     }
 
     /// What was revoked since the last call.

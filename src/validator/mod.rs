@@ -63,7 +63,7 @@ pub enum Rejection {
     /// It, or its grant, is past its end.
     #[error("the token has expired")]
     Expired,
-    /// Its grant was ended early.
+    /// It, or its grant, was ended early.
     #[error("the token was revoked")]
     Revoked,
     /// It is not for this protocol.
@@ -300,7 +300,11 @@ fn check_life(record: &TokenRecord, now: UnixTime, trace: &mut Trace) -> Result<
         let detail = format!("the grant was ended at {} ({})", end.at.0, end.reason);
         return trace.fail(StepName::Revocation, Rejection::Revoked, detail);
     }
-    trace.pass(StepName::Revocation, || "the grant was not revoked".to_owned());
+    if let Some(at) = record.revoked_at {
+        let detail = format!("the token was ended at {}", at.0);
+        return trace.fail(StepName::Revocation, Rejection::Revoked, detail);
+    }
+    trace.pass(StepName::Revocation, || "neither token nor grant was revoked".to_owned());
     let end = end_of(record);
     if now >= end {
         return trace.fail(

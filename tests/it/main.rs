@@ -8,13 +8,21 @@
     reason = "tests fail by panicking"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
 mod cli;
 mod config;
+mod imap;
 mod pop3_downstream;
 mod pop3_upstream;
 mod sample;
 mod sasl;
 mod sasl_oracle;
+mod sessions;
+mod smtp_guard;
+mod smtp_model;
 #[cfg(feature = "server")]
 mod telemetry;
 #[cfg(feature = "server")]

@@ -244,6 +244,3 @@ fn unfit(line: &WholeLine) -> Option<&'static [u8]> {
     let control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
     line.octets.iter().any(control).then_some(CONTROL_CHARACTER)
 }
-
-#[cfg(test)]
-mod tests;
