@@ -12,7 +12,11 @@ pub(super) async fn run(command: Try, output: Output) -> Result<(), Failure> {
     };
     app::try_run(options, ready).await.map_err(|error| match error {
         TrialError::Config(error) => Failure::from(error),
-        other => Failure::failed(other),
+        error @ (TrialError::App(_)
+        | TrialError::Io(..)
+        | TrialError::Log(_)
+        | TrialError::Ports(_)
+        | TrialError::Token(_)) => Failure::failed(error),
     })
 }
 
