@@ -7,6 +7,7 @@
     missing_docs,
     reason = "tests fail by panicking"
 )]
+mod proxy_header;
 mod sasl;
 mod sasl_oracle;
 mod smtp_guard;
