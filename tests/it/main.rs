@@ -10,5 +10,6 @@
 mod proxy_header;
 mod sasl;
 mod sasl_oracle;
+mod smtp;
 mod smtp_guard;
 mod smtp_model;
