@@ -238,9 +238,8 @@ fn octets_before_the_handshake_never_survive_it() {
     let mut client = client.encrypt(trial.ca());
     client.say("EHLO client.example.org");
     let offered = std::iter::repeat_with(|| client.line());
-    let mut offered = offered.scan(false, |last, line| {
-        (!std::mem::replace(last, line.starts_with("250 "))).then_some(line)
-    });
+    let mut offered = offered
+        .scan(false, |last, line| (!std::mem::replace(last, line.starts_with("250 "))).then_some(line));
     assert!(offered.any(|line| line.contains("AUTH") && line.contains("XOAUTH2")));
     let mut client = Client::clear(trial.port("pop3"));
     client.expect("+OK");

@@ -18,10 +18,14 @@ mod config;
 mod imap;
 mod pop3_downstream;
 mod pop3_upstream;
+mod proxy_header;
 mod sample;
 mod sasl;
+mod sasl;
+mod sasl_oracle;
 mod sasl_oracle;
 mod sessions;
+mod smtp;
 mod smtp_guard;
 mod smtp_model;
 #[cfg(feature = "server")]
