@@ -10,12 +10,20 @@
 
 mod cli;
 mod config;
+#[cfg(feature = "server")]
+mod issuer;
 mod pop3_downstream;
 mod pop3_upstream;
 mod sample;
 mod sasl;
 mod sasl_oracle;
 #[cfg(feature = "server")]
+mod sealing;
+#[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
 mod telemetry;
+#[cfg(feature = "server")]
+mod validator;
 #[cfg(feature = "server")]
 mod web;
