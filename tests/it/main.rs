@@ -16,6 +16,8 @@ mod cli;
 mod cli_store;
 mod config;
 mod imap;
+#[cfg(feature = "server")]
+mod issuer;
 mod pop3_downstream;
 mod pop3_upstream;
 mod proxy_header;
@@ -29,6 +31,12 @@ mod smtp;
 mod smtp_guard;
 mod smtp_model;
 #[cfg(feature = "server")]
+mod sealing;
+#[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
 mod telemetry;
+#[cfg(feature = "server")]
+mod validator;
 #[cfg(feature = "server")]
 mod web;
