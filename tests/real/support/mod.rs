@@ -22,7 +22,7 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use self::{
-    bearward::{Bearward, Login},
+    bearward::{Backend, Bearward, Login},
     client::{Outcome, Target, python, run},
     dovecot::Dovecot,
     postfix::Postfix,
@@ -53,10 +53,11 @@ pub(crate) struct Ports {
     held: Vec<TcpListener>,
 }
 
-/// Dovecot and Postfix, as an operator has them: they know passwords, and nothing of tokens.
+/// Dovecot and Postfix, as an operator has them: they know passwords, and nothing of tokens. Postfix ends first,
+/// because Dovecot's children wait for those who speak to them.
 pub(crate) struct Servers {
-    pub(crate) dovecot: Dovecot,
     pub(crate) postfix: Postfix,
+    pub(crate) dovecot: Dovecot,
     pub(crate) folder: Folder,
 }
 
@@ -69,7 +70,7 @@ impl Servers {
         let postfix_ports = postfix::PostfixPorts::take(&mut ports);
         let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain);
         let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient);
-        Self { dovecot, postfix, folder }
+        Self { postfix, dovecot, folder }
     }
 }
 

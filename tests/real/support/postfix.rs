@@ -4,6 +4,7 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Stdio},
+    time::UNIX_EPOCH,
 };
 
 use super::{Dovecot, Folder, Ports, Process, read};
@@ -34,9 +35,7 @@ impl Postfix {
     pub(super) fn start(folder: &Folder, ports: PostfixPorts, dovecot: &Dovecot, xclient: &str) -> Self {
         let home = folder.sub("postfix");
         let etc = folder.sub("postfix/etc");
-        for name in ["data", "spool"] {
-            folder.sub(&format!("postfix/{name}"));
-        }
+        make_queue(folder);
         let log = home.join("log");
         let main = format!(
             "compatibility_level = 3.6\nqueue_directory = {home}/spool\ndata_directory = {home}/data\n\
@@ -59,13 +58,15 @@ impl Postfix {
             tls = folder.path().join("tls").display(),
             sasl = folder.path().join("dovecot/sasl").display(),
         );
-        fs::write(etc.join("main.cf"), main).unwrap();
-        fs::write(etc.join("master.cf"), services(&ports)).unwrap();
-        let status = Command::new("chown").arg("postfix").arg(home.join("data")).status().unwrap();
-        assert!(status.success(), "these tests must run as root: Postfix's master must be");
+        for (name, text) in [("main.cf", main), ("master.cf", services(&ports))] {
+            fs::write(etc.join(name), text).unwrap();
+            // Postfix waits for a file that was changed just now to come to rest.
+            fs::File::options().append(true).open(etc.join(name)).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        }
         let output = fs::File::create(home.join("output")).unwrap();
+        // The master itself and not `postfix start`, so that it is this test's child and ends with it.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "postfix", "-c"]).arg(&etc).arg("start-fg");
+        command.args(["--pdeathsig", "TERM", "/usr/lib/postfix/sbin/master", "-s", "-c"]).arg(&etc);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::spawn("postfix", &mut command);
         let told = || read(&home.join("output")) + &read(&log);
@@ -77,6 +78,27 @@ impl Postfix {
     pub(crate) fn log(&self) -> String {
         read(&self.log)
     }
+}
+
+/// The folders that `postfix check` would make, with their owners.
+fn make_queue(folder: &Folder) {
+    let owned = |owner: &str, mode: &str, names: &[&str]| {
+        let paths: Vec<_> = names.iter().map(|name| folder.sub(&format!("postfix/{name}"))).collect();
+        for (program, argument) in [("chown", owner), ("chmod", mode)] {
+            let status = Command::new(program).arg(argument).args(&paths).status().unwrap();
+            assert!(status.success(), "these tests must run as root: Postfix's master must be");
+        }
+    };
+    let queues = [
+        "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved",
+        "trace",
+    ];
+    let queues = queues.map(|name| format!("spool/{name}"));
+    owned("postfix", "700", &queues.iter().map(String::as_str).collect::<Vec<_>>());
+    owned("postfix", "700", &["data"]);
+    owned("postfix:postdrop", "730", &["spool/maildrop"]);
+    owned("postfix:postdrop", "710", &["spool/public"]);
+    owned("root", "755", &["spool", "spool/pid"]);
 }
 
 /// `master.cf`: the three ports, and the services that a message passes on its way to Dovecot. Nothing is
