@@ -127,18 +127,20 @@ fn every_grant_of_a_user_can_be_revoked_at_once() {
     }
     assert_eq!(place.document(&["token", "inspect", other.trim()])["outcome"], "ok");
     assert!(place.fail(2, &["grant", "revoke"]).contains("--user"));
-    assert!(place.fail(1, &["grant", "revoke", "0192f0c1-2345-7abc-8def-0123456789ab"]).contains("no such grant"));
+    assert!(
+        place.fail(1, &["grant", "revoke", "0192f0c1-2345-7abc-8def-0123456789ab"]).contains("no such grant")
+    );
 }
 
 #[test]
 fn an_issued_token_as_json_says_what_it_is() {
     let place = Place::master();
-    let issued = place.document(&["token", "issue", "--user", USER, "--scope", "imap smtp", "--lifetime", "2h"]);
-    assert_eq!((&issued["user"], &issued["client_id"], &issued["scope"]), (
-        &USER.into(),
-        &"open".into(),
-        &"imap smtp".into()
-    ));
+    let issued =
+        place.document(&["token", "issue", "--user", USER, "--scope", "imap smtp", "--lifetime", "2h"]);
+    assert_eq!(
+        (&issued["user"], &issued["client_id"], &issued["scope"]),
+        (&USER.into(), &"open".into(), &"imap smtp".into())
+    );
     let token = issued["access_token"].as_str().unwrap();
     let inspected = place.document(&["token", "inspect", token]);
     assert_eq!(inspected["expires_at"], issued["expires_at"]);
@@ -196,7 +198,10 @@ fn a_sasl_response_is_explained_as_a_listener_would_take_it() {
     assert_eq!(password["outcome"], "policy");
     assert!(!password.to_string().contains(PASSWORD), "{password}");
     let broken = place.document(&["explain", "--sasl", "not base64"]);
-    assert_eq!((&broken["outcome"], &step(&broken, "sasl")["result"]), (&"protocol_error".into(), &"failed".into()));
+    assert_eq!(
+        (&broken["outcome"], &step(&broken, "sasl")["result"]),
+        (&"protocol_error".into(), &"failed".into())
+    );
     for shown in [good, broken] {
         assert!(!shown.to_string().contains(&token), "{shown}");
     }
@@ -207,7 +212,10 @@ fn a_good_token_without_a_route_is_refused_by_policy() {
     let place = Place::master();
     let token = place.issue(&[]);
     let explained = place.document(&["explain", "--token", &token, "--protocol", "pop3"]);
-    assert_eq!((&explained["outcome"], &step(&explained, "route")["result"]), (&"policy".into(), &"failed".into()));
+    assert_eq!(
+        (&explained["outcome"], &step(&explained, "route")["result"]),
+        (&"policy".into(), &"failed".into())
+    );
 }
 
 #[test]
