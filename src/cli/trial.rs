@@ -13,11 +13,13 @@ pub(super) async fn run(command: Try, output: Output) -> Result<(), Failure> {
             output.text(&invitation(document));
         }
     };
-    app::try_run(options, ready).await.map_err(|error| {
-        if let TrialError::Config(error) = error {
-            return Failure::from(error);
-        }
-        Failure::failed(error)
+    app::try_run(options, ready).await.map_err(|error| match error {
+        TrialError::Config(error) => Failure::from(error),
+        error @ (TrialError::App(_)
+        | TrialError::Io(..)
+        | TrialError::Log(_)
+        | TrialError::Ports(_)
+        | TrialError::Token(_)) => Failure::failed(error),
     })
 }
 

@@ -5,8 +5,6 @@
 
 mod connections;
 
-mod connections;
-
 use std::time::Duration;
 
 pub use connections::{Connections, Full, Permit};

@@ -19,7 +19,7 @@ use crate::{
     proto::{
         self, Accepted, Answer, Banner, Close, FrontConfig, Guard, Question, Step, TlsState, smtp::SmtpGuard,
     },
-    relay::{self, RelayEnd},
+    relay::{self, EndReason, RelayEnd},
     telemetry::{Direction, Metrics, TlsVersion, Validations},
     tls::{MailStream, ServerConfig, TlsError},
     upstream::Backends,
@@ -127,12 +127,12 @@ async fn relay_session<H>(metrics: Arc<Metrics>, protocol: Protocol, handover: H
 }
 
 /// The line that ends a session from our side.
-const fn goodbye_of(protocol: Protocol) -> &'static [u8] {
+fn goodbye_of(protocol: Protocol) -> fn(EndReason) -> &'static [u8] {
     match protocol {
-        Protocol::Imap => b"* BYE session ended by the server\r\n",
-        Protocol::Pop3 => b"-ERR [SYS/TEMP] session ended by the server\r\n",
-        Protocol::Sieve => b"BYE \"session ended by the server\"\r\n",
-        Protocol::Smtp => b"421 4.3.2 session ended by the server\r\n",
+        Protocol::Imap => |_| b"* BYE session ended by the server\r\n",
+        Protocol::Pop3 => |_| b"-ERR [SYS/TEMP] session ended by the server\r\n",
+        Protocol::Sieve => |_| b"BYE \"session ended by the server\"\r\n",
+        Protocol::Smtp => |_| b"421 4.3.2 session ended by the server\r\n",
     }
 }
 

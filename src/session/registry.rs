@@ -94,7 +94,7 @@ impl Registry {
     pub fn sweep(&self, now: UnixTime, idle_limit: impl Fn(Protocol) -> Duration) -> usize {
         let expired = self.end_where(EndReason::Expired, |live| live.ends_at().is_some_and(|end| end <= now));
         let idle = self.end_where(EndReason::Idle, |live| {
-            live.bound().is_some() && live.switch.idle_for() >= idle_limit(live.protocol)
+            live.bound().is_some() && live.switch.idle() >= idle_limit(live.protocol)
         });
         expired + idle
     }
@@ -179,9 +179,9 @@ mod tests {
         one.bind(bound(grant, None));
         two.bind(bound(other, None));
         assert_eq!(registry.end_grant(grant), 1);
-        assert_eq!(one.live().switch.ended(), Some(EndReason::Revoked));
-        assert_eq!(two.live().switch.ended(), None);
-        assert_eq!(unbound.live().switch.ended(), None);
+        assert_eq!(one.live().switch.killed(), Some(EndReason::Revoked));
+        assert_eq!(two.live().switch.killed(), None);
+        assert_eq!(unbound.live().switch.killed(), None);
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
         let never = |_| Duration::MAX;
         assert_eq!(registry.sweep(UnixTime(199), never), 0);
         assert_eq!(registry.sweep(UnixTime(200), never), 1);
-        assert_eq!(entry.live().switch.ended(), Some(EndReason::Expired));
+        assert_eq!(entry.live().switch.killed(), Some(EndReason::Expired));
     }
 
     #[test]

@@ -199,7 +199,7 @@ async fn check_again(shared: &Shared, entry: &Entry, principal: &Principal) -> R
             });
         }
     }
-    match entry.live().switch.ended() {
+    match entry.live().switch.killed() {
         Some(EndReason::Drain) => {
             let detail = "shutting down".to_owned();
             Err(Denied { kind: RefusalKind::Unavailable, outcome: Outcome::BackendUnreachable, detail })

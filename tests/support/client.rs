@@ -20,32 +20,32 @@ enum Transport {
 }
 
 /// A connection; every read ends after ten seconds, so that a silent server fails the test instead of hanging it.
-pub struct Client {
+pub(crate) struct Client {
     transport: Transport,
     received: Vec<u8>,
 }
 
 impl Client {
-    pub fn clear(port: u16) -> Self {
+    pub(crate) fn clear(port: u16) -> Self {
         let tcp = TcpStream::connect(("127.0.0.1", port)).expect("connected");
         tcp.set_read_timeout(Some(Duration::from_secs(10))).expect("time limit");
         tcp.set_nodelay(true).expect("no delay");
         Self { transport: Transport::Clear(tcp), received: Vec::new() }
     }
 
-    pub fn tls(port: u16, ca: &Path) -> Self {
+    pub(crate) fn tls(port: u16, ca: &Path) -> Self {
         Self::clear(port).encrypt(ca)
     }
 
     /// Does the TLS handshake now; what was received in clear is forgotten.
-    pub fn encrypt(self, ca: &Path) -> Self {
+    pub(crate) fn encrypt(self, ca: &Path) -> Self {
         let Transport::Clear(tcp) = self.transport else { panic!("already encrypted") };
         let connection = ClientConnection::new(config(ca), ServerName::try_from("localhost").expect("name"))
             .expect("client");
         Self { transport: Transport::Tls(Box::new(StreamOwned::new(connection, tcp))), received: Vec::new() }
     }
 
-    pub fn send(&mut self, octets: &[u8]) {
+    pub(crate) fn send(&mut self, octets: &[u8]) {
         let result = match &mut self.transport {
             Transport::Clear(tcp) => tcp.write_all(octets),
             Transport::Tls(tls) => tls.write_all(octets).and_then(|()| tls.flush()),
@@ -54,17 +54,17 @@ impl Client {
     }
 
     /// Sends one line with CRLF.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         self.send(format!("{line}\r\n").as_bytes());
     }
 
     /// The next line, without CRLF. Panics when the connection ends first.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         self.next_line().expect("the connection ended instead of a line")
     }
 
     /// The next line, or `None` at the end of the connection.
-    pub fn next_line(&mut self) -> Option<String> {
+    pub(crate) fn next_line(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.received.iter().position(|octet| *octet == b'\n') {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// Reads lines until one starts with `prefix`; returns that line.
-    pub fn until(&mut self, prefix: &str) -> String {
+    pub(crate) fn until(&mut self, prefix: &str) -> String {
         let mut seen = Vec::new();
         loop {
             match self.next_line() {
@@ -90,14 +90,14 @@ impl Client {
 
     /// The next line must start with `prefix`.
     #[track_caller]
-    pub fn expect(&mut self, prefix: &str) -> String {
+    pub(crate) fn expect(&mut self, prefix: &str) -> String {
         let line = self.line();
         assert!(line.starts_with(prefix), "expected {prefix:?}, got {line:?}");
         line
     }
 
     /// Exactly `count` octets.
-    pub fn octets(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
         while self.received.len() < count {
             assert!(self.fill() > 0, "the connection ended after {} of {count} octets", self.received.len());
         }
@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// Reads to the end of the connection; what came.
-    pub fn rest(&mut self) -> String {
+    pub(crate) fn rest(&mut self) -> String {
         while self.fill() > 0 {}
         String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned()
     }
@@ -144,16 +144,16 @@ fn config(ca: &Path) -> Arc<ClientConfig> {
 }
 
 /// Base64 with padding.
-pub fn base64(octets: impl AsRef<[u8]>) -> String {
+pub(crate) fn base64(octets: impl AsRef<[u8]>) -> String {
     STANDARD.encode(octets)
 }
 
 /// The OAUTHBEARER response in base64.
-pub fn oauthbearer(user: &str, token: &str) -> String {
+pub(crate) fn oauthbearer(user: &str, token: &str) -> String {
     base64(format!("n,a={user},\x01host=localhost\x01port=993\x01auth=Bearer {token}\x01\x01"))
 }
 
 /// The XOAUTH2 response in base64.
-pub fn xoauth2(user: &str, token: &str) -> String {
+pub(crate) fn xoauth2(user: &str, token: &str) -> String {
     base64(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
 }

@@ -3,5 +3,5 @@
 mod client;
 mod trial;
 
-pub use client::{Client, base64, oauthbearer, xoauth2};
-pub use trial::{Trial, wait};
+pub(crate) use client::{Client, base64, oauthbearer, xoauth2};
+pub(crate) use trial::{Trial, wait};

@@ -11,11 +11,11 @@ use std::{
 use serde_json::Value;
 
 /// A running `bearward try`; stopped by its own process id when dropped.
-pub struct Trial {
+pub(crate) struct Trial {
     child: Child,
     log: PathBuf,
     /// The first line that it printed.
-    pub document: Value,
+    pub(crate) document: Value,
     _data: tempfile::TempDir,
 }
 
@@ -23,12 +23,12 @@ pub struct Trial {
 const STANDARD: [u16; 7] = [143, 993, 587, 465, 110, 995, 443];
 
 impl Trial {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// Starts with extra environment, such as `BEARWARD_LIMITS__FAILED_AUTH`.
-    pub fn start_with(environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().expect("temporary folder");
         let log = data.path().join("stderr.log");
         let stderr = std::fs::File::create(&log).expect("log file");
@@ -49,37 +49,37 @@ impl Trial {
         Self { child, log, document, _data: data }
     }
 
-    pub fn text(&self, pointer: &str) -> &str {
+    pub(crate) fn text(&self, pointer: &str) -> &str {
         self.document
             .pointer(pointer)
             .and_then(Value::as_str)
             .unwrap_or_else(|| panic!("{pointer} is missing"))
     }
 
-    pub fn port(&self, name: &str) -> u16 {
+    pub(crate) fn port(&self, name: &str) -> u16 {
         let port = self.document.pointer(&format!("/ports/{name}")).and_then(Value::as_u64);
         port.and_then(|port| u16::try_from(port).ok()).unwrap_or_else(|| panic!("port {name} is missing"))
     }
 
-    pub fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         self.text("/access_token")
     }
 
-    pub fn ca(&self) -> &Path {
+    pub(crate) fn ca(&self) -> &Path {
         Path::new(self.text("/ca_file"))
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Everything logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("log")
     }
 
     /// Waits until a line of the log holds every one of `parts`.
-    pub fn wait_for_log(&self, parts: &[&str]) -> String {
+    pub(crate) fn wait_for_log(&self, parts: &[&str]) -> String {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let log = self.log();
@@ -92,7 +92,7 @@ impl Trial {
     }
 
     /// Runs another command on the same configuration.
-    pub fn command(&self, arguments: &[&str], input: Option<&str>) -> Output {
+    pub(crate) fn command(&self, arguments: &[&str], input: Option<&str>) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
             .args(["-c", self.text("/config_file")])
             .args(arguments)
@@ -108,7 +108,7 @@ impl Trial {
     }
 
     /// As `command`, for one that must succeed; its standard output.
-    pub fn succeed(&self, arguments: &[&str], input: Option<&str>) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str], input: Option<&str>) -> String {
         let output = self.command(arguments, input);
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
@@ -116,14 +116,14 @@ impl Trial {
     }
 
     /// A token of `alice@example.org` with extra arguments of `token issue`.
-    pub fn issue(&self, arguments: &[&str]) -> String {
+    pub(crate) fn issue(&self, arguments: &[&str]) -> String {
         let mut all = vec!["token", "issue", "--user", "alice@example.org", "--password-stdin"];
         all.extend(arguments);
         self.succeed(&all, Some(self.text("/users/0/password"))).trim().to_owned()
     }
 
     /// Sends a signal and waits for the end; the exit code.
-    pub fn signal(&mut self, signal: &str) -> Option<i32> {
+    pub(crate) fn signal(&mut self, signal: &str) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
         self.child.wait().expect("waited").code()
@@ -146,7 +146,7 @@ impl Drop for Trial {
 }
 
 /// Blocks this test's thread.
-pub fn wait(time: Duration) {
+pub(crate) fn wait(time: Duration) {
     let (_keep, never) = std::sync::mpsc::channel::<()>();
     let _ = never.recv_timeout(time);
 }
