@@ -13,6 +13,7 @@ mod support;
 
 mod bad_input;
 mod cli;
+mod cli_serve;
 mod cli_store;
 mod config;
 mod imap;
