@@ -24,15 +24,13 @@ mod pop3_upstream;
 mod proxy_header;
 mod sample;
 mod sasl;
-mod sasl;
 mod sasl_oracle;
-mod sasl_oracle;
+#[cfg(feature = "server")]
+mod sealing;
 mod sessions;
 mod smtp;
 mod smtp_guard;
 mod smtp_model;
-#[cfg(feature = "server")]
-mod sealing;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]
