@@ -7,3 +7,7 @@
     missing_docs,
     reason = "tests fail by panicking"
 )]
+
+mod net;
+mod tls;
+mod tls_upstream;
