@@ -9,5 +9,6 @@
 )]
 
 mod net;
+mod relay;
 mod tls;
 mod tls_upstream;
