@@ -3,7 +3,10 @@
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -410,10 +413,12 @@ async fn silence_is_told_and_ends_with_an_octet() {
 struct OneLineAtATime {
     waits: bool,
     line: Vec<u8>,
+    asked: Arc<AtomicUsize>,
 }
 
 impl Guard for OneLineAtATime {
     fn client(&mut self, octets: &[u8], upstream: &mut Vec<u8>) -> Result<usize, GuardViolation> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         for (taken, octet) in octets.iter().enumerate() {
             if self.waits {
                 return Ok(taken);
@@ -445,7 +450,9 @@ impl Guard for OneLineAtATime {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_withholds_until_the_server_has_spoken() {
     for wires in every_wire() {
-        let guard: Option<Box<dyn Guard>> = Some(Box::new(OneLineAtATime::default()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let guard = OneLineAtATime { asked: Arc::clone(&asked), ..OneLineAtATime::default() };
+        let guard: Option<Box<dyn Guard>> = Some(Box::new(guard));
         let wires = Wires { guard, first: b"one\nt".to_vec(), ..wires };
         let Rig { mut client, mut server, relay, .. } = rig(wires).await;
         client.write_all(b"wo\nthree\n").await.unwrap();
@@ -464,6 +471,7 @@ async fn a_guard_withholds_until_the_server_has_spoken() {
         server.shutdown().await.unwrap();
         assert_eq!(within(5, read_all(&mut client)).await, b"ok\nok\nok\n");
         assert_eq!(within(5, relay).await.unwrap().up, 14);
+        assert!(asked.load(Ordering::Relaxed) < 12, "a guard that waits is asked once: {asked:?}");
     }
 }
 
