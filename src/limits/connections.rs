@@ -182,6 +182,8 @@ mod tests {
             pre_auth_line: 0,
             sasl_response: 0,
             idle_timeout: Duration::ZERO,
+            idle_timeout_pop3: Duration::ZERO,
+            idle_timeout_smtp: Duration::ZERO,
         })
     }
 

@@ -34,6 +34,10 @@ pub struct Config {
     pub pre_auth_line: usize,
     /// Longest SASL response in octets of base64.
     pub sasl_response: usize,
-    /// Time without an octet either way after login.
+    /// Time without an octet either way after login, on IMAP and ManageSieve.
     pub idle_timeout: Duration,
+    /// The same on POP3.
+    pub idle_timeout_pop3: Duration,
+    /// The same on SMTP.
+    pub idle_timeout_smtp: Duration,
 }

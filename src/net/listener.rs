@@ -11,8 +11,6 @@ use tokio::{
     time::sleep,
 };
 
-use super::ListenerConfig;
-
 /// Connections that may wait to be accepted; the system may set a lower bound (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 /// Silence before the system asks whether a peer is still there.
@@ -52,8 +50,7 @@ pub enum NetError {
 ///
 /// # Errors
 /// [`NetError`] names the address and the reason.
-pub fn bind(config: &ListenerConfig) -> Result<TcpListener, NetError> {
-    let address = config.bind;
+pub fn bind(address: SocketAddr) -> Result<TcpListener, NetError> {
     open(address).map_err(|reason| {
         let kind = reason.kind();
         if kind == io::ErrorKind::AddrInUse {

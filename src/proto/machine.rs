@@ -119,6 +119,9 @@ pub enum RefusalKind {
 /// Why a connection ends before a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Close {
+    /// It was told that there are too many connections ([`Banner::Busy`]).
+    #[error("too many connections")]
+    Busy,
     /// The client said goodbye.
     #[error("the client left")]
     ClientLeft,
@@ -234,6 +237,8 @@ pub struct UpstreamPlan {
 /// The identity that logs in upstream.
 #[derive(Debug)]
 pub enum LoginAs {
+    /// None: a check that only asks what the server offers, and is ready once that is known.
+    Nobody,
     /// By password.
     Password {
         /// Whose password it is.
@@ -359,6 +364,21 @@ pub trait Upstream: Send {
 
     /// The TLS handshake is done; whatever came before it is forgotten.
     fn tls_started(&mut self);
+}
+
+impl RefusalKind {
+    /// Whether it counts toward `limits.failed_auth`. An outage never does: it is no wrong credential.
+    pub const fn is_failed_sign_in(self) -> bool {
+        match self {
+            Self::InsufficientScope
+            | Self::InvalidToken
+            | Self::NotAuthorized
+            | Self::Pointless
+            | Self::Policy
+            | Self::RateLimited => true,
+            Self::OperatorFault | Self::Unavailable => false,
+        }
+    }
 }
 
 impl FrontConfig {

@@ -1,0 +1,143 @@
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::value::{Hidden, Span};
+
+/// A group of mail servers that hold the same mailboxes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Backend {
+    /// IMAP servers in order of preference: `imap://` clear, `imaps://` TLS, `imap+starttls://` STARTTLS
+    /// required. Without a port the standard one.
+    pub(in crate::config) imap: Vec<String>,
+    /// Submission servers: `smtp://`, `smtps://`, `smtp+starttls://`.
+    pub(in crate::config) smtp: Vec<String>,
+    /// POP3 servers: `pop3://`, `pop3s://`, `pop3+starttls://`.
+    pub(in crate::config) pop3: Vec<String>,
+    /// ManageSieve servers: `sieve://`, `sieve+starttls://`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::config) sieve: Vec<String>,
+    /// Allows clear connections to servers that are not on this machine.
+    pub(in crate::config) allow_cleartext: bool,
+    /// How a session logs in: `sealed` with the user's own password, kept sealed to the grant; `master` as
+    /// `user*master` with the service account's password; `authzid` by SASL PLAIN with an authorization
+    /// identity; `trusted` where the server trusts this machine's address.
+    pub(in crate::config) login: LoginKind,
+    /// The service account of `master` and `authzid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) master: Option<ServiceAccount>,
+    /// The login name at the mail server, made of `{user}`, `{local}`, `{domain}` and fixed text.
+    pub(in crate::config) login_name: String,
+    /// TLS toward the servers.
+    pub(in crate::config) tls: BackendTls,
+    /// Whether the client's address is sent by XCLIENT where the server offers it: `auto` or `off`.
+    pub(in crate::config) xclient: Xclient,
+    /// Whether a PROXY header opens each connection: `off` or `v2`. The servers must expect it.
+    pub(in crate::config) proxy_protocol: ProxyProtocol,
+    /// Whether the client's address is sent by IMAP ID.
+    pub(in crate::config) imap_id: bool,
+    /// Time for connect, TLS and login together.
+    pub(in crate::config) timeout: Span,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self {
+            imap: Vec::new(),
+            smtp: Vec::new(),
+            pop3: Vec::new(),
+            sieve: Vec::new(),
+            allow_cleartext: false,
+            login: LoginKind::Sealed,
+            master: None,
+            login_name: "{user}".to_owned(),
+            tls: BackendTls::default(),
+            xclient: Xclient::Auto,
+            proxy_protocol: ProxyProtocol::Off,
+            imap_id: true,
+            timeout: Span::seconds(30),
+        }
+    }
+}
+
+/// How a session logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum LoginKind {
+    Sealed,
+    Master,
+    Authzid,
+    Secret,
+    Bearer,
+    External,
+    Xclient,
+    Trusted,
+}
+
+/// The service account of `master` and `authzid`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ServiceAccount {
+    /// Its login name.
+    pub(in crate::config) user: String,
+    /// Its password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) password: Option<Hidden>,
+    /// A file that holds the password, relative to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) password_file: Option<PathBuf>,
+    /// What stands between the user's and the service account's name, for `master`.
+    #[serde(default = "asterisk")]
+    pub(in crate::config) separator: char,
+}
+
+const fn asterisk() -> char {
+    '*'
+}
+
+/// TLS toward the servers of a backend.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct BackendTls {
+    /// PEM file of the authorities that are trusted instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) ca: Option<PathBuf>,
+    /// SHA-256 of the server key (SubjectPublicKeyInfo) in hexadecimal or base64. It decides instead of names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) pin: Option<String>,
+    /// The name that the certificate must have, when it is not the host of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) server_name: Option<String>,
+    /// PEM file of a client certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) certificate: Option<PathBuf>,
+    /// PEM file of the client certificate's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) private_key: Option<PathBuf>,
+    /// `false` takes any certificate. Only for tests.
+    pub(in crate::config) verify: bool,
+}
+
+impl Default for BackendTls {
+    fn default() -> Self {
+        Self { ca: None, pin: None, server_name: None, certificate: None, private_key: None, verify: true }
+    }
+}
+
+/// Whether XCLIENT is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Xclient {
+    Auto,
+    Off,
+}
+
+/// Whether a PROXY header opens each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum ProxyProtocol {
+    Off,
+    V2,
+}

@@ -1,0 +1,180 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::value::{Hidden, Limit, Span};
+
+/// The built-in OAuth issuer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Issuer {
+    /// Whether there is a built-in issuer.
+    pub(in crate::config) enabled: bool,
+    /// Its identifier, an https URL. Without it `https://` and `hostname`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) url: Option<String>,
+    /// How long an access token works.
+    pub(in crate::config) access_token_lifetime: Span,
+    /// How long a refresh token works without being used; a use renews it.
+    pub(in crate::config) refresh_token_lifetime: Span,
+    /// Confidential clients get a new refresh token when less than this is left; public clients on every use.
+    pub(in crate::config) refresh_token_renew: Span,
+    /// A refresh token used again within this gets the same answer; later it revokes the grant.
+    pub(in crate::config) refresh_grace: Span,
+    /// `never`, or an absolute limit such as `365d`. An access token outlives no grant.
+    pub(in crate::config) grant_lifetime: Limit,
+    /// How long an authorization code works.
+    pub(in crate::config) authorization_code_lifetime: Span,
+    /// How long a device code works.
+    pub(in crate::config) device_code_lifetime: Span,
+    /// How long an ID token is valid.
+    pub(in crate::config) id_token_lifetime: Span,
+    /// Wrong passwords per authorization request; then the request is dead.
+    pub(in crate::config) max_sign_in_attempts: u32,
+    /// Who may register clients: `open` everybody, `token` who holds an initial access token, `closed` nobody.
+    pub(in crate::config) registration: Registration,
+}
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            url: None,
+            access_token_lifetime: Span::hours(1),
+            refresh_token_lifetime: Span::days(90),
+            refresh_token_renew: Span::days(4),
+            refresh_grace: Span::seconds(30),
+            grant_lifetime: Limit::Never,
+            authorization_code_lifetime: Span::minutes(1),
+            device_code_lifetime: Span::minutes(10),
+            id_token_lifetime: Span::minutes(15),
+            max_sign_in_attempts: 5,
+            registration: Registration::Open,
+        }
+    }
+}
+
+/// Who may register clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Registration {
+    Open,
+    Token,
+    Closed,
+}
+
+/// An issuer elsewhere whose tokens are taken too.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct TrustedIssuer {
+    /// Its identifier.
+    pub(in crate::config) url: String,
+    /// Audiences that a token may name.
+    #[serde(default)]
+    pub(in crate::config) audience: Vec<String>,
+    /// How a token is validated: `jwt`, `introspection` or `userinfo`.
+    #[serde(default)]
+    pub(in crate::config) validate: Validate,
+    /// The claim that holds the login name.
+    #[serde(default = "email")]
+    pub(in crate::config) login_claim: String,
+    /// Takes the claim `email` although the token does not say that it is verified.
+    #[serde(default)]
+    pub(in crate::config) trust_email: bool,
+    /// Whose users it may speak for.
+    #[serde(default)]
+    pub(in crate::config) domains: Vec<String>,
+    /// Takes tokens of every client.
+    #[serde(default)]
+    pub(in crate::config) allow_any_client: bool,
+    /// Clients whose tokens are taken.
+    #[serde(default)]
+    pub(in crate::config) clients: Vec<String>,
+    /// Our client identifier there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) client_id: Option<String>,
+    /// Our client secret there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) client_secret: Option<Hidden>,
+    /// A file that holds the client secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) client_secret_file: Option<PathBuf>,
+    /// Its names of our scopes.
+    #[serde(default)]
+    pub(in crate::config) scopes: BTreeMap<String, String>,
+    /// Signature algorithms.
+    #[serde(default = "algorithms")]
+    pub(in crate::config) algorithms: Vec<String>,
+    /// PEM file of the authorities that are trusted instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) ca: Option<PathBuf>,
+}
+
+fn email() -> String {
+    "email".to_owned()
+}
+
+fn algorithms() -> Vec<String> {
+    ["RS256", "ES256", "EdDSA"].map(str::to_owned).to_vec()
+}
+
+/// How a token of another issuer is validated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Validate {
+    #[default]
+    Jwt,
+    Introspection,
+    Userinfo,
+}
+
+/// Who may sign in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Directory {
+    /// Where people are looked up, in order. `backend` lets the mail server check the password.
+    pub(in crate::config) source: Vec<DirectorySource>,
+}
+
+impl Default for Directory {
+    fn default() -> Self {
+        Self { source: vec![DirectorySource::Backend] }
+    }
+}
+
+/// Where people are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::config) enum DirectorySource {
+    Backend,
+    Store,
+    Ldap,
+    Sql,
+    Oidc,
+    DovecotAuth,
+    Saslauthd,
+}
+
+/// Sign-in with a password instead of a token.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Passwords {
+    /// `off`, or `app`: app passwords only, which is like `off` while there are none.
+    pub(in crate::config) mode: PasswordMode,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { mode: PasswordMode::App }
+    }
+}
+
+/// Which passwords clients may sign in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum PasswordMode {
+    Off,
+    App,
+    Backend,
+}

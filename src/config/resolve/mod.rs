@@ -1,0 +1,303 @@
+//! From the written configuration to the components' own settings; every check that needs more than one value.
+
+mod backends;
+mod listeners;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    ConfigError, address,
+    document::Document,
+    raw::{self, Root},
+    secret_file, unavailable,
+    value::{Limit, Span},
+};
+use crate::{admin, app, issuer, limits, session, store, telemetry, tls};
+
+pub(super) use listeners::standard as standard_listeners;
+
+/// Where the store is without a setting.
+pub(super) const SQLITE: &str = "sqlite:bearward.db";
+
+/// Checks everything and fills in what depends on other keys, so that `raw` shows what is in effect.
+pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Config, ConfigError> {
+    let base = Base::of(document);
+    unavailable::refuse(document, raw)?;
+    let hostname = hostname(document, raw)?;
+    raw.data_dir = base.join(&raw.data_dir);
+    let backends = backends::backends(document, &base, raw)?;
+    let listeners = listeners::listeners(document, raw, &backends)?;
+    let routes = backends::routes(document, raw, &backends, &listeners)?;
+    let telemetry = telemetry(document, &raw.telemetry)?;
+    listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
+    Ok(app::Config {
+        tls: certificates(document, &base, &mut raw.tls, &hostname)?,
+        listeners,
+        backends,
+        routes,
+        issuer: issuer(document, &mut raw.issuer, &hostname)?,
+        session: session(&raw.session),
+        limits: limits(document, &raw.limits)?,
+        store: store(document, &base, raw)?,
+        telemetry,
+        admin: admin::Config { socket: raw.data_dir.join(&raw.admin.socket) },
+        data_dir: raw.data_dir.clone(),
+        hostname,
+    })
+}
+
+/// Where relative paths begin: at the folder of the configuration file.
+struct Base(Option<PathBuf>);
+
+impl Base {
+    fn of(document: &Document<'_>) -> Self {
+        let folder = document.file.and_then(|file| {
+            std::path::absolute(file).ok().and_then(|file| file.parent().map(Path::to_owned))
+        });
+        Self(folder)
+    }
+
+    fn join(&self, path: &Path) -> PathBuf {
+        self.0.as_ref().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+
+    /// The same for a file that must be there.
+    fn file(&self, document: &Document<'_>, key: &str, path: &Path) -> Result<PathBuf, ConfigError> {
+        let path = self.join(path);
+        match File::open(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(document.error(key, format!("cannot open {}: {error}", path.display())).help(
+                "put the file there, or correct the path, which is relative to the configuration file",
+            )),
+        }
+    }
+}
+
+fn hostname(document: &Document<'_>, raw: &mut Root) -> Result<Arc<str>, ConfigError> {
+    let Some(name) = &mut raw.hostname else {
+        return Err(document
+            .error("hostname", "is missing")
+            .help("write hostname = \"mail.example.org\", the name that mail clients use"));
+    };
+    name.make_ascii_lowercase();
+    if !address::is_host_name(name) || name.ends_with('.') {
+        return Err(document.error("hostname", "must be a host name such as \"mail.example.org\""));
+    }
+    Ok(name.as_str().into())
+}
+
+fn certificates(
+    document: &Document<'_>,
+    base: &Base,
+    raw: &mut raw::Tls,
+    hostname: &Arc<str>,
+) -> Result<tls::Config, ConfigError> {
+    let default = pair(document, base, "tls", raw.certificate.as_deref(), raw.private_key.as_deref())?;
+    raw.certificate = default.as_ref().map(|files| files.certificate.clone());
+    raw.private_key = default.as_ref().and_then(|files| files.private_key.clone());
+    let mut sni = Vec::new();
+    for (index, entry) in raw.sni.iter_mut().enumerate() {
+        let key = format!("tls.sni[{index}]");
+        entry.name.make_ascii_lowercase();
+        let name = entry.name.strip_prefix("*.").unwrap_or(&entry.name);
+        if !address::is_host_name(name) {
+            return Err(
+                document.error(&format!("{key}.name"), "must be a host name such as \"imap.example.net\"")
+            );
+        }
+        if sni.iter().any(|(other, _)| *other == entry.name) {
+            return Err(document
+                .error(&format!("{key}.name"), "has a certificate already")
+                .help("remove one"));
+        }
+        if let Some(files) =
+            pair(document, base, &key, Some(&entry.certificate), entry.private_key.as_deref())?
+        {
+            entry.certificate.clone_from(&files.certificate);
+            entry.private_key.clone_from(&files.private_key);
+            sni.push((entry.name.clone(), files));
+        }
+    }
+    let min_version = match raw.min_version {
+        raw::MinVersion::Tls12 => tls::MinVersion::Tls12,
+        raw::MinVersion::Tls13 => tls::MinVersion::Tls13,
+    };
+    Ok(tls::Config { default, sni, min_version, hostname: hostname.clone() })
+}
+
+/// `certificate` and `private_key` of the section `key`.
+fn pair(
+    document: &Document<'_>,
+    base: &Base,
+    key: &str,
+    certificate: Option<&Path>,
+    private_key: Option<&Path>,
+) -> Result<Option<tls::CertificateFiles>, ConfigError> {
+    let private = format!("{key}.private_key");
+    let Some(certificate) = certificate else {
+        return match private_key {
+            Some(_) => {
+                Err(document.error(&private, "stands without a certificate").help("write certificate = …"))
+            }
+            None => Ok(None),
+        };
+    };
+    let certificate = base.file(document, &format!("{key}.certificate"), certificate)?;
+    let private_key = private_key.map(|path| base.file(document, &private, path)).transpose()?;
+    Ok(Some(tls::CertificateFiles { certificate, private_key }))
+}
+
+fn issuer(
+    document: &Document<'_>,
+    raw: &mut raw::Issuer,
+    hostname: &str,
+) -> Result<issuer::Config, ConfigError> {
+    let url = raw.url.get_or_insert_with(|| format!("https://{hostname}"));
+    issuer_url(url).map_err(|message| {
+        document.error("issuer.url", message).help("write an address such as \"https://mail.example.org\"")
+    })?;
+    at_least_a_second(document, "issuer.access_token_lifetime", raw.access_token_lifetime)?;
+    at_least_a_second(document, "issuer.refresh_token_lifetime", raw.refresh_token_lifetime)?;
+    let grant_lifetime = match raw.grant_lifetime {
+        Limit::After(span) => {
+            at_least_a_second(document, "issuer.grant_lifetime", span)?;
+            Some(span.0)
+        }
+        Limit::Never => None,
+    };
+    Ok(issuer::Config {
+        enabled: raw.enabled,
+        url: url.as_str().into(),
+        access_token_lifetime: raw.access_token_lifetime.0,
+        refresh_token_lifetime: raw.refresh_token_lifetime.0,
+        grant_lifetime,
+    })
+}
+
+/// RFC 8414 §2: an https URL without query and fragment. Clients compare it octet by octet.
+fn issuer_url(url: &str) -> Result<(), &'static str> {
+    let Some(rest) = url.strip_prefix("https://") else { return Err("must begin with https://") };
+    if rest.contains(['?', '#']) {
+        return Err("must have neither query nor fragment (RFC 8414 §2)");
+    }
+    if rest.contains('/') {
+        return Err("must end after host and port; a path is not available in this version");
+    }
+    address::authority(rest).map(|_| ()).map_err(|_| "holds no valid host and port")
+}
+
+fn session(raw: &raw::Session) -> session::Config {
+    session::Config {
+        on_token_expiry: match raw.on_token_expiry {
+            raw::OnTokenExpiry::Close => session::OnTokenExpiry::Close,
+            raw::OnTokenExpiry::Keep => session::OnTokenExpiry::Keep,
+        },
+        expiry_grace: raw.expiry_grace.0,
+        drain_timeout: raw.drain_timeout.0,
+    }
+}
+
+fn limits(document: &Document<'_>, raw: &raw::Limits) -> Result<limits::Config, ConfigError> {
+    let zeros = [
+        ("connections", raw.connections == 0),
+        ("per_ip", raw.per_ip == 0),
+        ("per_prefix_v4", raw.per_prefix_v4 == 0),
+        ("per_prefix_v6", raw.per_prefix_v6 == 0),
+        ("handshake_timeout", raw.handshake_timeout.0.is_zero()),
+        ("pre_auth_timeout", raw.pre_auth_timeout.0.is_zero()),
+        ("dummy_response_timeout", raw.dummy_response_timeout.0.is_zero()),
+        ("bad_commands", raw.bad_commands == 0),
+        ("failed_auth", raw.failed_auth == 0),
+        ("pre_auth_line", raw.pre_auth_line.0 == 0),
+        ("sasl_response", raw.sasl_response.0 == 0),
+        ("idle_timeout", raw.idle_timeout.0.is_zero()),
+        ("idle_timeout_pop3", raw.idle_timeout_pop3.0.is_zero()),
+        ("idle_timeout_smtp", raw.idle_timeout_smtp.0.is_zero()),
+    ];
+    if let Some((key, _)) = zeros.into_iter().find(|(_, is_zero)| *is_zero) {
+        return Err(document
+            .error(&format!("limits.{key}"), "must not be zero, which would let nobody in")
+            .help("leave the key out for the default"));
+    }
+    // The shortest line that SMTP servers must take (RFC 5321 §4.5.3.1.4), and what one stranger may make us hold.
+    for (key, size) in [("pre_auth_line", raw.pre_auth_line), ("sasl_response", raw.sasl_response)] {
+        if !(512..=1 << 20).contains(&size.0) {
+            return Err(document.error(&format!("limits.{key}"), "must be between 512B and 1MiB"));
+        }
+    }
+    Ok(limits::Config {
+        connections: raw.connections,
+        per_ip: raw.per_ip,
+        per_prefix_v4: raw.per_prefix_v4,
+        per_prefix_v6: raw.per_prefix_v6,
+        handshake_timeout: raw.handshake_timeout.0,
+        pre_auth_timeout: raw.pre_auth_timeout.0,
+        dummy_response_timeout: raw.dummy_response_timeout.0,
+        bad_commands: raw.bad_commands,
+        failed_auth: raw.failed_auth,
+        pre_auth_line: raw.pre_auth_line.0,
+        sasl_response: raw.sasl_response.0,
+        idle_timeout: raw.idle_timeout.0,
+        idle_timeout_pop3: raw.idle_timeout_pop3.0,
+        idle_timeout_smtp: raw.idle_timeout_smtp.0,
+    })
+}
+
+fn store(document: &Document<'_>, base: &Base, raw: &mut Root) -> Result<store::Config, ConfigError> {
+    let file = raw.store.url_file.as_deref().map(|file| base.join(file));
+    let from_file = secret_file::resolve(document, "store.url", raw.store.url.as_deref(), file.as_deref())?;
+    let url = from_file.as_ref().map_or(SQLITE, |url| url.as_str());
+    if ["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(document
+            .error("store.url", "a PostgreSQL store is not available in this version")
+            .help("write url = \"sqlite:bearward.db\""));
+    }
+    let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+    let Some(path) =
+        path.filter(|path| !path.is_empty() && !path.contains(['?', '\0']) && *path != ":memory:")
+    else {
+        return Err(document.error("store.url", "must be sqlite: and a file, such as \"sqlite:bearward.db\""));
+    };
+    at_least(document, "store.poll_interval", raw.store.poll_interval, Span::millis(10))?;
+    let path = raw.data_dir.join(path);
+    if raw.store.url_file.is_none() {
+        raw.store.url = Some(format!("sqlite:{}", path.display()));
+    }
+    Ok(store::Config { location: store::Location::Sqlite(path), poll_interval: raw.store.poll_interval.0 })
+}
+
+fn telemetry(document: &Document<'_>, raw: &raw::Telemetry) -> Result<telemetry::Config, ConfigError> {
+    if tracing_subscriber::EnvFilter::builder().parse(&raw.log).is_err() || raw.log.is_empty() {
+        return Err(document
+            .error("telemetry.log", "is no log filter")
+            .help("write error, warn, info, debug, trace, or a list such as \"info,bearward=debug\""));
+    }
+    let metrics = match raw.metrics.as_str() {
+        "off" => None,
+        text => Some(text.parse().map_err(|_| {
+            document
+                .error("telemetry.metrics", "must be an address and a port, or \"off\"")
+                .help("write metrics = \"127.0.0.1:9464\"")
+        })?),
+    };
+    let format = match raw.format {
+        raw::Format::Json => telemetry::Format::Json,
+        raw::Format::Text => telemetry::Format::Text,
+    };
+    Ok(telemetry::Config { log: raw.log.clone(), format, metrics })
+}
+
+fn at_least_a_second(document: &Document<'_>, key: &str, span: Span) -> Result<(), ConfigError> {
+    at_least(document, key, span, Span::seconds(1))
+}
+
+fn at_least(document: &Document<'_>, key: &str, span: Span, least: Span) -> Result<(), ConfigError> {
+    if span.0 < least.0 {
+        return Err(document.error(key, format!("must be at least {least}")));
+    }
+    Ok(())
+}
