@@ -8,6 +8,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod net;
+mod relay;
+mod tls;
+mod tls_upstream;
 #[path = "../support/mod.rs"]
 mod support;
 
