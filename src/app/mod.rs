@@ -1,4 +1,21 @@
 //! The composition root: builds every part from its settings and runs it.
+//!
+//! It is the only place that knows all rooms. It decides nothing about tokens, protocols or people; it starts,
+//! wires, watches and stops.
+
+mod check;
+mod control;
+mod housekeeping;
+mod https;
+mod mail;
+mod parts;
+mod serve;
+mod trial;
+
+pub use check::{CheckLine, check};
+pub use parts::{AppError, Parts, open_store};
+pub use serve::serve;
+pub use trial::{Ports, TrialDocument, TrialError, TrialOptions, TrialUser, try_run};
 
 use std::{path::PathBuf, sync::Arc};
 

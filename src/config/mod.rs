@@ -83,6 +83,14 @@ impl Loaded {
     }
 }
 
+/// A duration as it is written in the configuration: `90s`, `15m`, `1h`, `30d`.
+///
+/// # Errors
+/// One sentence.
+pub fn duration(text: &str) -> Result<std::time::Duration, &'static str> {
+    text.parse().map(|value::Span(duration)| duration)
+}
+
 /// Reads `file`, or the first of [`DEFAULT_FILES`] that exists, and the environment.
 ///
 /// # Errors

@@ -111,14 +111,14 @@ impl<'a> Reader<'a> {
     }
 
     fn below(&self, node: &'a Node, step: &str) -> Self {
-        let path = if self.path.is_empty() {
-            step.to_owned()
-        } else if step.starts_with('[') {
-            format!("{}{step}", self.path)
-        } else {
-            format!("{}.{step}", self.path)
-        };
+        let path = if self.path.is_empty() { step.to_owned() } else { format!("{}.{step}", self.path) };
         Self { node, path, file: self.file }
+    }
+
+    /// Reads this value; what its type finds wrong after reading is located here too.
+    fn deserialize<'de, T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ConfigError> {
+        let here = Reader { node: self.node, path: self.path.clone(), file: self.file };
+        seed.deserialize(self).map_err(|error| here.locate(error))
     }
 
     fn visit_number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ConfigError> {
@@ -295,9 +295,8 @@ impl<'de> SeqAccess<'de> for List<'_, '_> {
         let Some(item) = self.items.next() else { return Ok(None) };
         let step = format!("[{}]", self.next);
         self.next += 1;
-        let reader = Reader { node: item, path: String::new(), file: self.reader.file };
         let path = format!("{}{step}", self.reader.path);
-        seed.deserialize(Reader { path, ..reader }).map(Some)
+        Reader { node: item, path, file: self.reader.file }.deserialize(seed).map(Some)
     }
 }
 
@@ -322,7 +321,7 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ConfigError> {
         match self.value.take() {
-            Some(value) => seed.deserialize(value),
+            Some(value) => value.deserialize(seed),
             None => Err(de::Error::custom("a key without a value")),
         }
     }

@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::{raw, resolve};
 
 const HEAD: &str = "\
-Bearward's configuration. Every value below is the default, except hostname and the addresses in [backend.main],
+Bearward's configuration. Every value below is the default, except hostname and the servers of [backend.main],
 which are examples. What is commented out has no default.
 Durations are written 90s, 15m, 1h, 30d; sizes 64KiB. Relative paths begin at the folder of this file.
-Each key may also stand in the environment: limits.per_ip is BEARWARD_LIMITS__PER_IP, the login of [backend.main] is
-BEARWARD_BACKEND__MAIN__LOGIN, the bind of the first listener is BEARWARD_LISTENER__0__BIND.
-A secret `x` may stand in a file of its own, which `x_file` names.";
+Each key may stand in the environment instead: limits.per_ip as BEARWARD_LIMITS__PER_IP, the login of
+[backend.main] as BEARWARD_BACKEND__MAIN__LOGIN, the bind of the first listener as BEARWARD_LISTENER__0__BIND.
+A secret x may stand in a file of its own, which x_file names.";
 
 const WIDTH: usize = 110;
 
@@ -198,6 +198,8 @@ const SECTIONS: &[Section] = &[
             ("pre_auth_line", D),
             ("sasl_response", D),
             ("idle_timeout", D),
+            ("idle_timeout_pop3", D),
+            ("idle_timeout_smtp", D),
         ],
     ),
     section("[store]", "Store", &[("url", D), ("url_file", E("\"store.url\"")), ("poll_interval", D)]),
@@ -216,7 +218,7 @@ pub fn schema() -> Schema {
 pub fn reference() -> String {
     let schema = schema();
     let mut text = String::new();
-    HEAD.lines().for_each(|line| comment(&mut text, line));
+    HEAD.lines().for_each(|line| text.push_str(&format!("# {line}\n")));
     for section in SECTIONS {
         write_section(&mut text, section, &schema);
     }
@@ -243,11 +245,10 @@ fn write_section(text: &mut String, section: &Section, schema: &Schema) {
         text.push_str(&body);
         return;
     }
+    // Whoever takes away the first mark of each line has a section with its comments.
     for line in body.lines() {
-        let (mark, rest) =
-            if line.starts_with('#') { ("#  ", line.trim_start_matches("# ")) } else { ("# ", line) };
-        text.push_str(mark);
-        text.push_str(rest);
+        text.push_str("# ");
+        text.push_str(line);
         text.push('\n');
     }
 }

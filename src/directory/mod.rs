@@ -1,1 +1,63 @@
 //! Who may sign in with which password.
+//!
+//! A source answers one question: is this the person's password? It says apart "wrong", "cannot be asked now"
+//! and "the operator must act", because an outage is never a wrong password. No source is asked with an empty
+//! password: some servers take that for an anonymous login and say yes.
+//!
+//! It must not keep a password, and must not count attempts.
+
+mod backend;
+
+pub use backend::BackendDirectory;
+
+use std::{net::IpAddr, sync::Arc};
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::model::{Login, Secret};
+
+/// A password was right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The backend that said so, and that the password belongs to.
+    pub backend: Arc<str>,
+}
+
+/// Why a password was not found right.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CheckError {
+    /// It is wrong, or the user is unknown; which of them is not told.
+    #[error("wrong user name or password")]
+    Wrong,
+    /// The source cannot be asked now; the password is not to blame.
+    #[error("passwords cannot be checked now: {0}")]
+    Unavailable(String),
+    /// The operator must act before any password can be checked.
+    #[error("passwords cannot be checked until the operator acts: {0}")]
+    Operator(String),
+    /// No route leads from this user to a backend.
+    #[error("no route leads to a mail server for this user")]
+    NoRoute,
+}
+
+/// A source that knows passwords.
+#[async_trait]
+pub trait PasswordCheck: Send + Sync {
+    /// Asks the source. The password is not empty. Call [`PasswordCheck::check`] instead.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    async fn ask(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError>;
+
+    /// Whether `password` is the password of `login`. `client` is the address of whoever signs in.
+    ///
+    /// # Errors
+    /// [`CheckError`]; an empty password is [`CheckError::Wrong`] before anything is asked.
+    async fn check(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError> {
+        if password.is_empty() {
+            return Err(CheckError::Wrong);
+        }
+        self.ask(login, password, client).await
+    }
+}

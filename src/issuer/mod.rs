@@ -1,6 +1,26 @@
 //! OAuth decisions, without HTTP.
+//!
+//! What holds: a token is never given for longer or for more than its grant; no scope is given that this server
+//! does not know; the metadata names only what is built. Passwords come in to be sealed and leave no copy.
+//!
+//! It must not know HTTP, pages or the command line; those ask it and render what it says.
+
+mod discovery;
+mod keys;
+mod mint;
 
 use std::{sync::Arc, time::Duration};
+
+use thiserror::Error;
+
+pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use mint::{MintRequest, Minted};
+
+use crate::{
+    model::{ClientId, GrantId, UnixTime},
+    store::{Ended, Grant, GrantFilter, RevocationReason, Store, StoreError},
+    token::{CryptoError, ServerKey, SigningKey},
+};
 
 /// Settings of the built-in issuer.
 #[derive(Clone, Debug)]
@@ -15,4 +35,107 @@ pub struct Config {
     pub refresh_token_lifetime: Duration,
     /// Absolute lifetime of a grant; `None` is for ever.
     pub grant_lifetime: Option<Duration>,
+}
+
+/// Why the issuer did not do what it was asked. Split by who must act.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IssuerError {
+    /// No scope was asked for.
+    #[error("at least one scope value is needed")]
+    NoScope,
+    /// A scope value that this server does not know.
+    #[error("unknown scope value \"{0}\"")]
+    UnknownScope(String),
+    /// A lifetime of zero, or of more than [`Issuer::MAX_LIFETIME`].
+    #[error("a lifetime must be more than zero and at most 365 days")]
+    Lifetime,
+    /// A client that is not registered.
+    #[error("no client \"{0}\" is registered")]
+    UnknownClient(ClientId),
+    /// A backend logs in with the mailbox password, and none was given.
+    #[error("backend \"{0}\" logs in with the sealed mailbox password, so the password is needed")]
+    PasswordRequired(Arc<str>),
+    /// A password that no mail server would take: empty, or longer than can be sealed.
+    #[error("a password has 1 to 255 octets")]
+    BadPassword,
+    /// The server key is not the one that the store's keys were encrypted under.
+    #[error(
+        "the server key does not belong to this store; put back the key file that was made with it, or start with an empty store"
+    )]
+    WrongServerKey,
+    /// The store did not take or give something.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cryptographic library failed.
+    #[error(transparent)]
+    Crypto(CryptoError),
+}
+
+impl From<CryptoError> for IssuerError {
+    fn from(error: CryptoError) -> Self {
+        match error {
+            CryptoError::PasswordTooLong => Self::BadPassword,
+            CryptoError::BadKey | CryptoError::Library | CryptoError::NotAuthentic => Self::Crypto(error),
+        }
+    }
+}
+
+/// The built-in issuer.
+pub struct Issuer {
+    config: Config,
+    store: Arc<dyn Store>,
+    server_key: ServerKey,
+    keys: Vec<SigningKey>,
+}
+
+impl Issuer {
+    /// Longest lifetime of an access token.
+    pub const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+    /// Reads the signing keys, and makes the first one where there is none.
+    ///
+    /// # Errors
+    /// [`IssuerError::WrongServerKey`], or what the store says.
+    pub async fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        server_key: ServerKey,
+        now: UnixTime,
+    ) -> Result<Self, IssuerError> {
+        let keys = keys::load(&*store, &server_key, now).await?;
+        Ok(Self { config, store, server_key, keys })
+    }
+
+    /// The issuer identifier.
+    pub fn url(&self) -> &Arc<str> {
+        &self.config.url
+    }
+
+    /// Ends a grant in the store. Whoever keeps copies in memory must be told apart: the revocation feed does.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub async fn revoke_grant(
+        &self,
+        grant: GrantId,
+        reason: RevocationReason,
+        now: UnixTime,
+    ) -> Result<Ended, IssuerError> {
+        Ok(self.store.revoke_grant(grant, reason, now).await?)
+    }
+
+    /// The grants that pass the filter, the oldest first.
+    ///
+    /// # Errors
+    /// [`IssuerError::Store`].
+    pub async fn list_grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, IssuerError> {
+        Ok(self.store.grants(filter).await?)
+    }
+}
+
+/// Without keys.
+impl std::fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuer").field("config", &self.config).finish_non_exhaustive()
+    }
 }

@@ -1,6 +1,13 @@
 //! Limits as pure decisions: who may connect, how much, how long.
+//!
+//! Invariants: what is counted is bounded by what is live, and a count ends with the thing it counts. Nothing here
+//! looks at a clock or a socket.
+
+mod connections;
 
 use std::time::Duration;
+
+pub use connections::{Connections, Full, Permit};
 
 /// `[limits]` of the configuration.
 #[derive(Clone, Debug)]
@@ -27,6 +34,10 @@ pub struct Config {
     pub pre_auth_line: usize,
     /// Longest SASL response in octets of base64.
     pub sasl_response: usize,
-    /// Time without an octet either way after login.
+    /// Time without an octet either way after login, on IMAP and ManageSieve.
     pub idle_timeout: Duration,
+    /// The same on POP3.
+    pub idle_timeout_pop3: Duration,
+    /// The same on SMTP.
+    pub idle_timeout_smtp: Duration,
 }

@@ -11,6 +11,7 @@ mod protocol;
 mod scope;
 mod secret;
 mod time;
+mod token;
 
 pub use id::{ClientId, GrantId, InvalidId, SessionId};
 pub use login::{InvalidLogin, Login};
@@ -20,3 +21,4 @@ pub use protocol::{Mechanism, Protocol};
 pub use scope::{InvalidScope, Scope};
 pub use secret::Secret;
 pub use time::UnixTime;
+pub use token::{CredentialKind, TokenHash, TokenKind};

@@ -1,6 +1,12 @@
 //! Listeners and sockets.
+//!
+//! It knows options of sockets and the ways in which accepting fails; it knows nothing of what is spoken.
+
+mod listener;
 
 use std::net::SocketAddr;
+
+pub use listener::{NetError, accept, bind, canonical, prepare, prepare_upstream};
 
 use crate::model::{Mechanism, Protocol};
 

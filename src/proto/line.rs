@@ -24,8 +24,23 @@ pub struct Lines {
     start: usize,
     /// How many octets from `start` on are known to hold no LF.
     scanned: usize,
-    /// The head of a line that is being thrown away.
-    overlong: Option<Zeroizing<Vec<u8>>>,
+    /// What is kept of a line that is being thrown away.
+    overlong: Option<Overlong>,
+}
+
+/// The ends of a line that is too long.
+struct Overlong {
+    head: Zeroizing<Vec<u8>>,
+    /// One octet more than a line's tail, for the CR.
+    tail: Zeroizing<Vec<u8>>,
+}
+
+impl Default for Overlong {
+    /// With room for all that is ever kept, so that growing leaves no copy behind.
+    fn default() -> Self {
+        let with_room = |octets| Zeroizing::new(Vec::with_capacity(octets));
+        Self { head: with_room(Line::HEAD), tail: with_room(Line::TAIL.saturating_add(1).saturating_mul(2)) }
+    }
 }
 
 /// One line. Its `Debug` shows only the length, since it may carry a credential.
@@ -33,6 +48,9 @@ pub struct Line {
     /// The line without its CRLF. A bare LF that ended it is kept, so that nothing can take the text for a
     /// good one. Of a line that is too long, its first [`Line::HEAD`] octets.
     pub text: Zeroizing<Vec<u8>>,
+    /// Of a line that is too long, its last [`Line::TAIL`] octets; of any other nothing. An IMAP literal
+    /// announced there still follows, and must not be taken for commands.
+    pub tail: Zeroizing<Vec<u8>>,
     /// What is wrong with it; a line with a fault must be refused, never executed.
     pub fault: Option<LineFault>,
 }
@@ -53,6 +71,8 @@ pub enum LineFault {
 impl Line {
     /// How much of a line that is too long is kept, in octets: enough for an IMAP tag and a verb.
     pub const HEAD: usize = 64;
+    /// How much of its end is kept, in octets: enough for an IMAP literal's announcement.
+    pub const TAIL: usize = 32;
 
     /// The text of a line without a fault.
     ///
@@ -87,7 +107,7 @@ impl Line {
             Some(_) => Some(LineFault::BareCr),
             None => None,
         };
-        Self { text: Zeroizing::new(text.to_vec()), fault }
+        Self { text: Zeroizing::new(text.to_vec()), tail: Zeroizing::default(), fault }
     }
 }
 
@@ -132,11 +152,15 @@ impl Lines {
         let length = self.scanned.saturating_add(found).saturating_add(1);
         if self.overlong.is_some() || length > self.limit {
             self.throw_away(length);
-            let mut text = self.overlong.take().unwrap_or_default();
-            if text.last() == Some(&b'\r') {
-                text.pop();
+            let Overlong { head: mut text, mut tail } = self.overlong.take().unwrap_or_default();
+            for end in [&mut text, &mut tail] {
+                if end.last() == Some(&b'\r') {
+                    end.pop();
+                }
             }
-            return Some(Line { text, fault: Some(LineFault::TooLong) });
+            let stale = tail.len().saturating_sub(Line::TAIL);
+            tail.drain(..stale);
+            return Some(Line { text, tail, fault: Some(LineFault::TooLong) });
         }
         let line = Line::from_octets(rest.get(..length).unwrap_or_default());
         self.advance(length);
@@ -178,17 +202,22 @@ impl Lines {
         self.rest().is_empty() && self.overlong.is_none()
     }
 
-    fn rest(&self) -> &[u8] {
+    /// What was pushed and not taken: a look at it, for what must be known before a line ends.
+    pub fn rest(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
     fn throw_away(&mut self, length: usize) {
-        let mut head = self.overlong.take().unwrap_or_else(|| Zeroizing::new(Vec::with_capacity(Line::HEAD)));
-        let room = Line::HEAD.saturating_sub(head.len());
+        let mut kept = self.overlong.take().unwrap_or_default();
         let lost = self.rest().get(..length).unwrap_or_default();
         let text = lost.strip_suffix(b"\n").unwrap_or(lost);
-        head.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
-        self.overlong = Some(head);
+        let room = Line::HEAD.saturating_sub(kept.head.len());
+        kept.head.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
+        let last = text.get(text.len().saturating_sub(Line::TAIL.saturating_add(1))..).unwrap_or_default();
+        kept.tail.extend_from_slice(last);
+        let stale = kept.tail.len().saturating_sub(Line::TAIL.saturating_add(1));
+        kept.tail.drain(..stale);
+        self.overlong = Some(kept);
         self.advance(length);
     }
 
@@ -313,6 +342,20 @@ mod tests {
         input.extend_from_slice(b"\r\nQUIT\r\n");
         let seen = one(16, &input);
         assert_eq!(seen, [(vec![b'x'; Line::HEAD], Some(LineFault::TooLong)), (b"QUIT".to_vec(), None)]);
+    }
+
+    #[test]
+    fn a_line_beyond_the_limit_shows_how_it_ends() {
+        let mut input = vec![b'x'; 10_000];
+        input.extend_from_slice(b" 0123456789012345678901234567 {5+}\r\n");
+        for cut in input.len().saturating_sub(50)..input.len() {
+            let mut lines = Lines::new(16);
+            let (one, other) = input.split_at(cut);
+            lines.push(one);
+            let _ = lines.next_line();
+            lines.push(other);
+            assert_eq!(**lines.next_line().unwrap().tail, *b"123456789012345678901234567 {5+}");
+        }
     }
 
     #[test]

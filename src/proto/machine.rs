@@ -366,6 +366,21 @@ pub trait Upstream: Send {
     fn tls_started(&mut self);
 }
 
+impl RefusalKind {
+    /// Whether it counts toward `limits.failed_auth`. An outage never does: it is no wrong credential.
+    pub const fn is_failed_sign_in(self) -> bool {
+        match self {
+            Self::InsufficientScope
+            | Self::InvalidToken
+            | Self::NotAuthorized
+            | Self::Pointless
+            | Self::Policy
+            | Self::RateLimited => true,
+            Self::OperatorFault | Self::Unavailable => false,
+        }
+    }
+}
+
 impl FrontConfig {
     /// Whether the mechanism is offered once the connection is encrypted.
     pub fn offers(&self, mechanism: Mechanism) -> bool {

@@ -1,6 +1,41 @@
 //! What must outlive the process: grants, tokens, sealed credentials, signing keys.
+//!
+//! Rooms above see the [`Store`] trait alone; each engine passes the same conformance suite. What holds:
+//! - Nothing in a store is a key or a secret in clear: tokens are hashes, passwords are sealed, private keys
+//!   are wrapped under keys that are not here.
+//! - An outage is never "not found": whoever cannot be asked answers [`StoreError::Unavailable`].
+//! - An acknowledged write survives power loss.
+//! - Ending a grant also removes what its tokens could open.
+//!
+//! It must not decide who may do what, and must not import the token formats.
 
-use std::path::PathBuf;
+mod error;
+mod record;
+mod revocations;
+pub mod server_key;
+mod sqlite;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+pub use error::StoreError;
+pub use record::{
+    CheckItem, Ended, Grant, GrantEnd, GrantFilter, NewGrant, NewToken, RevocationReason, SealedCredential,
+    SigningKeyRecord, TokenRecord,
+};
+pub use revocations::{Revocation, RevocationCursor, RevocationFeed, RevocationPage, Revoked};
+pub use sqlite::SqliteStore;
+
+use crate::model::{GrantId, TokenHash, UnixTime};
+
+/// How long a token is remembered after its end, so that "expired" is told apart from "unknown", and how long a
+/// revocation is told.
+pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Where the store is.
 #[derive(Clone, Debug)]
@@ -8,7 +43,7 @@ pub struct Config {
     /// The engine and its address.
     pub location: Location,
     /// How late a revocation by another process may be noticed.
-    pub poll_interval: std::time::Duration,
+    pub poll_interval: Duration,
 }
 
 /// The engine and its address.
@@ -16,4 +51,105 @@ pub struct Config {
 pub enum Location {
     /// A SQLite file.
     Sqlite(PathBuf),
+}
+
+/// Opens the store, creating it where there is none, and brings it to this version's form.
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::Newer`] when a later version of this program has changed it already.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match &config.location {
+        Location::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
+    }
+}
+
+/// The store's operations. Every one may answer [`StoreError::Unavailable`].
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Stores a grant, its sealed credentials and its first tokens: all of it or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the grant or a token exists already.
+    async fn create_grant(&self, grant: NewGrant) -> Result<(), StoreError>;
+
+    /// Adds a token to a grant that is live at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError::GrantEnded`] when the grant is unknown, revoked or past its end;
+    /// [`StoreError::Conflict`] when the token exists already.
+    async fn add_token(&self, grant: GrantId, token: NewToken, now: UnixTime) -> Result<(), StoreError>;
+
+    /// A token with its grant and the grant's sealed credentials, whether live or not.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the row cannot be read as what it should be.
+    async fn token(&self, lookup: &TokenHash) -> Result<Option<TokenRecord>, StoreError>;
+
+    /// A grant, whether live or not.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the row cannot be read as what it should be.
+    async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError>;
+
+    /// Grants in the order in which they were created.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when a row cannot be read as what it should be.
+    async fn grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, StoreError>;
+
+    /// Ends a grant and removes its sealed credentials and wrapped keys. The first reason stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn revoke_grant(
+        &self,
+        id: GrantId,
+        reason: RevocationReason,
+        at: UnixTime,
+    ) -> Result<Ended, StoreError>;
+
+    /// Ends one token and removes its wrapped key; its grant lives on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn revoke_token(&self, lookup: &TokenHash, at: UnixTime) -> Result<Ended, StoreError>;
+
+    /// What was revoked since `cursor`, or, without one, nothing but the cursor of now. Rows may commit out of
+    /// order, so a window before the cursor comes again; [`RevocationFeed`] removes the repeats.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when a row cannot be read as what it should be.
+    async fn revocations(&self, cursor: Option<RevocationCursor>) -> Result<RevocationPage, StoreError>;
+
+    /// Every signing key, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError>;
+
+    /// Stores the first signing key; does nothing where there is one already. Ask [`Store::signing_keys`] then.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn add_first_signing_key(&self, key: SigningKeyRecord) -> Result<(), StoreError>;
+
+    /// Removes the wrapped keys of expired tokens, and what ended [`RETENTION`] ago; at most `limit` rows of each
+    /// kind. Returns how many rows it touched; call again until that is zero. A grant that no token is left of
+    /// goes too, and is told as a revocation if it had not ended.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError>;
+
+    /// Writes a consistent copy to a new file of mode 0600.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the file exists; it is never overwritten.
+    async fn backup(&self, path: &Path) -> Result<(), StoreError>;
+
+    /// Examines the whole store.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it cannot be examined; what is wrong with it is in the items.
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError>;
 }

@@ -1,13 +1,47 @@
-//! The only user of rustls for connections.
+//! TLS: the only user of rustls for connections.
+//!
+//! Server side for mail is [`MailStream`], one type for clear and encrypted connections that owns next to nothing
+//! while it is idle; server side for HTTPS and the client side toward mail servers are tokio-rustls.
+//!
+//! Invariants:
+//! - every configuration is built on one [`provider`], speaks TLS 1.2 or 1.3 and takes no early data: a replayed
+//!   0-RTT flight would replay a sign-in (RFC 8446 §8);
+//! - a certificate that cannot be used replaces none that can;
+//! - an octet that came before the handshake is not among those read after it: [`MailStream`] reads nothing ahead
+//!   in clear;
+//! - verification of a mail server is switched off by nothing but the setting that says so.
+//!
+//! It must not decide who may sign in, and it writes no metrics: what happened is returned as [`TlsFacts`].
+
+mod certificates;
+pub mod dev;
+mod error;
+mod material;
+mod records;
+mod server;
+mod stream;
+mod upstream;
+mod worker;
 
 use std::{path::PathBuf, sync::Arc};
+
+pub use certificates::Certificates;
+pub use error::TlsError;
+pub use records::TlsFacts;
+pub use rustls::ServerConfig;
+pub use server::{HttpsStream, ServerTls, accept_https};
+pub use stream::MailStream;
+pub use upstream::{UpstreamStream, UpstreamTls};
+pub use worker::{Outgoing, Worker};
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 /// Certificates of the listeners.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The certificate for every name without one of its own; `None` makes a self-signed one in memory.
     pub default: Option<CertificateFiles>,
-    /// Certificates by server name.
+    /// Certificates by server name; a name may start with `*.`, which stands for one label.
     pub sni: Vec<(String, CertificateFiles)>,
     /// Lowest protocol version.
     pub min_version: MinVersion,
@@ -44,6 +78,19 @@ pub struct UpstreamConfig {
     pub server_name: Option<String>,
     /// Client certificate.
     pub client: Option<CertificateFiles>,
-    /// `false` switches verification off; logged loudly at start.
+    /// `true` switches verification off; logged loudly at start.
     pub insecure_no_verify: bool,
+}
+
+/// The one cryptographic provider: aws-lc-rs, X25519MLKEM768 first.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The protocol versions from `min` on.
+fn versions(min: MinVersion) -> Vec<&'static rustls::SupportedProtocolVersion> {
+    match min {
+        MinVersion::Tls12 => vec![&rustls::version::TLS13, &rustls::version::TLS12],
+        MinVersion::Tls13 => vec![&rustls::version::TLS13],
+    }
 }

@@ -1,3 +1,49 @@
 //! Token formats and the keys behind them: opaque tokens, sealing of mailbox passwords, signing keys.
 //!
 //! Used by issuer and validator. It does no I/O and asks no clock; random octets are drawn from aws-lc-rs.
+//!
+//! What holds here, and nowhere else has to be trusted for it:
+//! - An opaque token carries 256 random bits. From them come two independent HKDF outputs (RFC 5869): the
+//!   [`crate::model::TokenHash`] under which the store keeps its row, and the [`WrapKey`], which needs the
+//!   [`ServerKey`] too. Nothing that is stored is ever a key.
+//! - A password is sealed by HPKE (RFC 9180) to the key pair of its grant, bound to grant, user, backend and
+//!   kind. The private half exists at rest only wrapped under a [`WrapKey`] of each live token.
+//! - So the store opens nothing without a token, nor with a token but without the server key; and a token
+//!   opens nothing without the store.
+//!
+//! It must not do I/O, read the clock, or print what it holds.
+
+mod derive;
+mod opaque;
+mod sealing;
+mod signing;
+
+pub use derive::{ServerKey, WrapKey};
+pub use opaque::{InvalidToken, OpaqueToken};
+pub use sealing::{GrantKey, GrantPublicKey, SealContext};
+pub use signing::{Jwk, SigningKey};
+
+use thiserror::Error;
+
+/// Why a cryptographic step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CryptoError {
+    /// The authentication tag, the version octet or the length is wrong: other key, other context, or damage.
+    #[error("the sealed octets do not open with this key in this place")]
+    NotAuthentic,
+    /// A key is not of the form it must have.
+    #[error("not a key of that kind")]
+    BadKey,
+    /// A password is longer than [`GrantPublicKey::MAX_PASSWORD`] octets.
+    #[error("a password has at most {} octets", GrantPublicKey::MAX_PASSWORD)]
+    PasswordTooLong,
+    /// The cryptographic library could not do its part; no random octets, as a rule.
+    #[error("the cryptographic library failed")]
+    Library,
+}
+
+impl From<aws_lc_rs::error::Unspecified> for CryptoError {
+    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
+        Self::Library
+    }
+}

@@ -1,4 +1,22 @@
 //! Backends: where the mail servers are and how a session logs in to them.
+//!
+//! Invariants:
+//! - a user's name is checked before it is put into any login, so that no name can become another's;
+//! - a mail server's TLS mode is what the configuration says, never what happens to be offered;
+//! - every step of connect, TLS and login together takes no longer than the backend's timeout;
+//! - nothing of what a server says before its TLS handshake, or before its "yes", reaches a client.
+//!
+//! This room must not validate tokens and must not talk to clients.
+
+mod backend;
+mod connect;
+mod login;
+mod route;
+
+pub use backend::{Backend, Backends, BackendsError, Probe};
+pub use connect::{LoggedIn, LoginError};
+pub use login::PlanError;
+pub use route::RouteKey;
 
 use std::{sync::Arc, time::Duration};
 

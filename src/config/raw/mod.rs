@@ -264,6 +264,11 @@ pub(super) struct Limits {
     /// After the sign-in, time without an octet either way. RFC 9051 §5.4 and RFC 2177 make clients speak
     /// at least every 30 minutes.
     pub(super) idle_timeout: Span,
+    /// The same on POP3, whose servers must wait at least 10 minutes (RFC 1939 §3).
+    pub(super) idle_timeout_pop3: Span,
+    /// The same on SMTP, where a client may wait 10 minutes in silence for the answer to a message (RFC 5321
+    /// §4.5.3.2.6).
+    pub(super) idle_timeout_smtp: Span,
 }
 
 impl Default for Limits {
@@ -281,6 +286,8 @@ impl Default for Limits {
             pre_auth_line: Size(8 << 10),
             sasl_response: Size(16 << 10),
             idle_timeout: Span::minutes(31),
+            idle_timeout_pop3: Span::minutes(11),
+            idle_timeout_smtp: Span::minutes(11),
         }
     }
 }

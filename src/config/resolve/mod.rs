@@ -215,6 +215,8 @@ fn limits(document: &Document<'_>, raw: &raw::Limits) -> Result<limits::Config, 
         ("pre_auth_line", raw.pre_auth_line.0 == 0),
         ("sasl_response", raw.sasl_response.0 == 0),
         ("idle_timeout", raw.idle_timeout.0.is_zero()),
+        ("idle_timeout_pop3", raw.idle_timeout_pop3.0.is_zero()),
+        ("idle_timeout_smtp", raw.idle_timeout_smtp.0.is_zero()),
     ];
     if let Some((key, _)) = zeros.into_iter().find(|(_, is_zero)| *is_zero) {
         return Err(document
@@ -240,6 +242,8 @@ fn limits(document: &Document<'_>, raw: &raw::Limits) -> Result<limits::Config, 
         pre_auth_line: raw.pre_auth_line.0,
         sasl_response: raw.sasl_response.0,
         idle_timeout: raw.idle_timeout.0,
+        idle_timeout_pop3: raw.idle_timeout_pop3.0,
+        idle_timeout_smtp: raw.idle_timeout_smtp.0,
     })
 }
 

@@ -1,65 +1,22 @@
-//! Imap until login, both sides.
+//! IMAP until login, both sides (RFC 9051, RFC 3501).
+//!
+//! [`ImapDownstream`] is the server that a client meets, [`ImapUpstream`] the client that logs in to the mail
+//! server. After that the octets are relayed; this room reads none of them.
+//!
+//! Invariants:
+//! - a literal's octets are never read as a command, also when the command they belong to was refused;
+//! - a tag is checked before it is repeated, and a capability before it is passed on;
+//! - nothing that a mail server says before or during the login reaches the client, but its capabilities.
 
-use super::{Answer, Banner, Downstream, FrontConfig, Step, Upstream, UpstreamPlan, UpstreamStep};
+mod capability;
+mod downstream;
+mod grammar;
+mod literal;
+mod login;
+mod reader;
+mod response;
+mod sign_in;
+mod upstream;
 
-/// The server that a Imap client meets until it has signed in.
-#[derive(Debug)]
-pub struct ImapDownstream {
-    _config: FrontConfig,
-}
-
-impl ImapDownstream {
-    /// A machine for a new connection; its first step is the greeting.
-    pub fn new(_banner: Banner, config: FrontConfig) -> Self {
-        Self { _config: config }
-    }
-}
-
-impl Downstream for ImapDownstream {
-    fn receive(&mut self, _octets: &[u8]) {
-        unimplemented!()
-    }
-    fn poll(&mut self) -> Step {
-        unimplemented!()
-    }
-    fn answer(&mut self, _answer: Answer) {
-        unimplemented!()
-    }
-    fn tls_started(&mut self) {
-        unimplemented!()
-    }
-    fn awaits_dummy_response(&self) -> bool {
-        unimplemented!()
-    }
-    fn dummy_response_timed_out(&mut self) {
-        unimplemented!()
-    }
-    fn goodbye(&self, _reason: &str) -> Vec<u8> {
-        unimplemented!()
-    }
-}
-
-/// The client that logs in to a Imap server.
-#[derive(Debug)]
-pub struct ImapUpstream {
-    _plan: UpstreamPlan,
-}
-
-impl ImapUpstream {
-    /// A machine for a new connection; it waits for the server's greeting.
-    pub fn new(plan: UpstreamPlan) -> Self {
-        Self { _plan: plan }
-    }
-}
-
-impl Upstream for ImapUpstream {
-    fn receive(&mut self, _octets: &[u8]) {
-        unimplemented!()
-    }
-    fn poll(&mut self) -> UpstreamStep {
-        unimplemented!()
-    }
-    fn tls_started(&mut self) {
-        unimplemented!()
-    }
-}
+pub use downstream::ImapDownstream;
+pub use upstream::ImapUpstream;

@@ -1,65 +1,14 @@
-//! Pop3 until login, both sides.
+//! POP3 until login, both sides (RFC 1939, RFC 2449, RFC 2595, RFC 3206, RFC 5034).
+//!
+//! Invariants, beside those of every machine:
+//! - no reply or greeting repeats what the mail server said before login, its APOP timestamp least of all;
+//! - a password is refused without being looked at: USER, PASS and APOP are never executed downstream;
+//! - on a clear connection no mechanism is offered, prompted for or executed;
+//! - upstream a `-ERR [AUTH]` is a wrong password only where the password had been sent.
 
-use super::{Answer, Banner, Downstream, FrontConfig, Step, Upstream, UpstreamPlan, UpstreamStep};
+mod downstream;
+mod reply;
+mod upstream;
 
-/// The server that a Pop3 client meets until it has signed in.
-#[derive(Debug)]
-pub struct Pop3Downstream {
-    _config: FrontConfig,
-}
-
-impl Pop3Downstream {
-    /// A machine for a new connection; its first step is the greeting.
-    pub fn new(_banner: Banner, config: FrontConfig) -> Self {
-        Self { _config: config }
-    }
-}
-
-impl Downstream for Pop3Downstream {
-    fn receive(&mut self, _octets: &[u8]) {
-        unimplemented!()
-    }
-    fn poll(&mut self) -> Step {
-        unimplemented!()
-    }
-    fn answer(&mut self, _answer: Answer) {
-        unimplemented!()
-    }
-    fn tls_started(&mut self) {
-        unimplemented!()
-    }
-    fn awaits_dummy_response(&self) -> bool {
-        unimplemented!()
-    }
-    fn dummy_response_timed_out(&mut self) {
-        unimplemented!()
-    }
-    fn goodbye(&self, _reason: &str) -> Vec<u8> {
-        unimplemented!()
-    }
-}
-
-/// The client that logs in to a Pop3 server.
-#[derive(Debug)]
-pub struct Pop3Upstream {
-    _plan: UpstreamPlan,
-}
-
-impl Pop3Upstream {
-    /// A machine for a new connection; it waits for the server's greeting.
-    pub fn new(plan: UpstreamPlan) -> Self {
-        Self { _plan: plan }
-    }
-}
-
-impl Upstream for Pop3Upstream {
-    fn receive(&mut self, _octets: &[u8]) {
-        unimplemented!()
-    }
-    fn poll(&mut self) -> UpstreamStep {
-        unimplemented!()
-    }
-    fn tls_started(&mut self) {
-        unimplemented!()
-    }
-}
+pub use downstream::Pop3Downstream;
+pub use upstream::Pop3Upstream;

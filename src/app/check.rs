@@ -1,0 +1,95 @@
+//! `bearward check`: tries what the configuration names, a line each.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Config, parts::open_store};
+use crate::{
+    telemetry::Metrics,
+    tls::Certificates,
+    upstream::{Backend, Backends},
+};
+
+/// What was tried, and how it went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckLine {
+    /// What was tried.
+    pub what: String,
+    /// Whether it works.
+    pub ok: bool,
+    /// What was seen, or what is wrong and what to do.
+    pub detail: String,
+}
+
+/// Tries certificates, store and, unless `offline`, every server of every backend.
+pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
+    let mut lines = vec![certificates(config), store(config).await];
+    let metrics = Arc::new(Metrics::new());
+    let backends = Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics);
+    match backends {
+        Ok(backends) if !offline => {
+            for backend in backends.iter() {
+                lines.extend(servers(backend).await);
+            }
+        }
+        Ok(backends) => lines.extend(backends.iter().map(|backend| {
+            CheckLine::good(
+                format!("backend {}", backend.config().name),
+                "TLS files read; not connected (--offline)",
+            )
+        })),
+        Err(error) => lines.push(CheckLine::bad("backends", error.to_string())),
+    }
+    lines
+}
+
+fn certificates(config: &Config) -> CheckLine {
+    let what = "certificates";
+    match Certificates::load(&config.tls) {
+        Ok(_) if config.tls.default.is_none() => {
+            CheckLine::good(what, "none configured: a self-signed one will be shown, which clients refuse")
+        }
+        Ok(_) => CheckLine::good(what, format!("{} read, keys match", config.tls.sni.len() + 1)),
+        Err(error) => CheckLine::bad(what, error.to_string()),
+    }
+}
+
+async fn store(config: &Config) -> CheckLine {
+    let what = "store";
+    let store = match open_store(config).await {
+        Ok((store, _)) => store,
+        Err(error) => return CheckLine::bad(what, error.to_string()),
+    };
+    match store.check().await {
+        Ok(items) => match items.iter().find(|item| !item.ok) {
+            Some(item) => CheckLine::bad(what, format!("{}: {}", item.what, item.detail)),
+            None => CheckLine::good(what, "opened, migrated and sound"),
+        },
+        Err(error) => CheckLine::bad(what, error.to_string()),
+    }
+}
+
+async fn servers(backend: &Backend) -> Vec<CheckLine> {
+    let mut lines = Vec::new();
+    for protocol in backend.protocols() {
+        for probe in backend.probe(protocol).await {
+            let what = format!("backend {} {protocol} {}", backend.config().name, probe.server);
+            lines.push(match probe.result {
+                Ok(()) => CheckLine::good(what, "answers"),
+                Err(error) => CheckLine::bad(what, error.to_string()),
+            });
+        }
+    }
+    lines
+}
+
+impl CheckLine {
+    fn good(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), ok: true, detail: detail.into() }
+    }
+
+    fn bad(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { what: what.into(), ok: false, detail: detail.into() }
+    }
+}

@@ -1,0 +1,214 @@
+//! Builds every part from its settings.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use super::Config;
+use crate::{
+    admin::BindError,
+    directory::BackendDirectory,
+    issuer::{Issuer, IssuerError},
+    limits::Connections,
+    model::{GrantId, Scope, UnixTime},
+    net::{ListenerConfig, ListenerTls, NetError, Service},
+    session::{Registry, Shared},
+    store::{self, RevocationFeed, Revoked, Store, StoreError},
+    telemetry::Metrics,
+    tls::{Certificates, ServerTls, TlsError},
+    token::ServerKey,
+    upstream::{Backends, BackendsError},
+    validator::{self, RefusalPolicy, Validator},
+    web,
+};
+
+/// The server key's file in the data folder, beside the store and never in its backups.
+const SERVER_KEY: &str = "server.key";
+/// Tokens that the validator remembers.
+const CACHED_TOKENS: usize = 100_000;
+
+/// Every part of a running server.
+pub struct Parts {
+    /// The settings it was built from.
+    pub config: Config,
+    /// What outlives the process.
+    pub store: Arc<dyn Store>,
+    /// The built-in issuer.
+    pub issuer: Arc<Issuer>,
+    /// What the issuer publishes; `None` when it is off.
+    documents: Option<web::Documents>,
+    /// Checks mailbox passwords.
+    pub directory: Arc<BackendDirectory>,
+    /// What sessions share.
+    pub shared: Arc<Shared>,
+    /// The certificates that listeners show.
+    pub certificates: Arc<Certificates>,
+    /// TLS toward clients.
+    pub tls: ServerTls,
+    /// Who is connected, counted.
+    pub connections: Arc<Connections>,
+    /// Started before the first token is looked up, so that no revocation is missed.
+    revocations: Mutex<Option<RevocationFeed>>,
+}
+
+/// The server cannot be built or started.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The admin socket cannot be bound.
+    #[error("{0}")]
+    Admin(#[from] BindError),
+    /// A backend's TLS files cannot be used.
+    #[error("{0}")]
+    Backends(#[from] BackendsError),
+    /// The data folder or the server key cannot be used.
+    #[error("{0}")]
+    Data(String),
+    /// The issuer's keys cannot be used.
+    #[error("{0}")]
+    Issuer(#[from] IssuerError),
+    /// A socket cannot be bound.
+    #[error("{0}")]
+    Net(#[from] NetError),
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(io::Error),
+    /// The store cannot be opened.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] StoreError),
+    /// The certificates cannot be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+}
+
+impl Parts {
+    /// Builds every part; binds no socket and connects to no backend.
+    ///
+    /// # Errors
+    /// [`AppError`], naming the part.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        let (store, server_key) = open_store(&config).await?;
+        let certificates = Certificates::load(&config.tls)?;
+        let tls = ServerTls::new(&certificates, config.tls.min_version)?;
+        let metrics = Arc::new(Metrics::new());
+        let backends = Arc::new(Backends::new(
+            config.backends.clone(),
+            config.routes.clone(),
+            &config.hostname,
+            &metrics,
+        )?);
+        let issuer =
+            Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
+                .await?;
+        let settings =
+            validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
+        let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
+        let directory = Arc::new(BackendDirectory::new(Arc::clone(&backends)));
+        let shared = Arc::new(Shared {
+            config: config.session.clone(),
+            limits: config.limits.clone(),
+            hostname: Arc::clone(&config.hostname),
+            issuer_url: Arc::clone(&config.issuer.url),
+            openid_configuration: openid_configuration(&config),
+            scope: Arc::from(Scope::MAIL),
+            validator,
+            validations: metrics.validations(&config.issuer.url),
+            refusals: RefusalPolicy::new(),
+            backends,
+            registry: Arc::new(Registry::default()),
+            metrics,
+            drain: CancellationToken::new(),
+        });
+        let connections = Arc::new(Connections::new(&config.limits));
+        let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
+        let documents = config.issuer.enabled.then(|| web::Documents::of(&issuer)).transpose()?;
+        let issuer = Arc::new(issuer);
+        Ok(Self {
+            config,
+            store,
+            issuer,
+            documents,
+            directory,
+            shared,
+            certificates,
+            tls,
+            connections,
+            revocations,
+        })
+    }
+
+    /// Empties the cache of a grant and ends its sessions; says how many. The store knows already.
+    pub fn end_grant(&self, grant: GrantId) -> usize {
+        self.shared.validator.forget_grant(grant);
+        self.shared.registry.end_grant(grant)
+    }
+
+    /// Carries out what the store says has ended.
+    pub(super) fn end(&self, what: Revoked) {
+        match what {
+            Revoked::Grant(grant) => {
+                let sessions = self.end_grant(grant);
+                if sessions > 0 {
+                    tracing::info!(%grant, sessions, "sessions of a revoked grant ended");
+                }
+            }
+            Revoked::Token(_) => self.shared.validator.forget(&[what]),
+        }
+    }
+
+    /// The revocations to follow; there is one follower.
+    pub(super) fn take_revocations(&self) -> Option<RevocationFeed> {
+        self.revocations.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What the HTTPS listeners serve.
+    pub(super) fn router(&self) -> axum::Router {
+        web::router(web::Site {
+            hostname: Arc::clone(&self.config.hostname),
+            documents: self.documents.clone(),
+            endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
+        })
+    }
+}
+
+fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
+    let Service::Mail(protocol) = listener.service else { return None };
+    let security = match listener.tls {
+        ListenerTls::Implicit => web::Security::Tls,
+        ListenerTls::None => web::Security::None,
+        ListenerTls::StartTls => web::Security::StartTls,
+    };
+    Some(web::Endpoint {
+        protocol,
+        port: listener.bind.port(),
+        security,
+        mechanisms: listener.mechanisms.clone(),
+    })
+}
+
+/// Opens the store of `config` and reads its server key, making both when they are not there yet.
+///
+/// # Errors
+/// [`AppError`] naming the folder, the key file or the store.
+pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, ServerKey), AppError> {
+    create_private_folder(&config.data_dir)
+        .map_err(|error| AppError::Data(format!("data_dir {}: {error}", config.data_dir.display())))?;
+    let data = |error: &dyn std::fmt::Display| AppError::Data(error.to_string());
+    let key_file = config.data_dir.join(SERVER_KEY);
+    let octets = store::server_key::load_or_create(&key_file).map_err(|error| data(&error))?;
+    let server_key = ServerKey::from_secret(octets).map_err(|error| data(&error))?;
+    Ok((store::open(&config.store).await?, server_key))
+}
+
+fn create_private_folder(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn openid_configuration(config: &Config) -> Option<Arc<str>> {
+    let url = config.issuer.url.trim_end_matches('/');
+    config.issuer.enabled.then(|| format!("{url}/.well-known/openid-configuration").into())
+}

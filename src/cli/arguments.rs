@@ -1,0 +1,203 @@
+//! What may be typed.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config,
+    model::{ClientId, GrantId, InvalidLogin, Login, Protocol, Scope, SessionId},
+};
+
+/// Lets mail clients sign in to unmodified mail servers with OAuth bearer tokens.
+#[derive(Debug, Parser)]
+#[command(name = "bearward", version, disable_help_subcommand = true)]
+pub(super) struct Arguments {
+    /// Configuration file [default: /etc/bearward/bearward.toml, then config/bearward.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print one JSON document instead of text for people
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Try everything on this machine, with a sample mail server
+    Try(Try),
+    /// Run until SIGTERM or SIGINT; SIGHUP reads the certificates again
+    Serve(Serve),
+    /// Try every certificate, backend and store
+    Check {
+        /// Connect to nothing
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Show the decision that a token or a SASL response would get, step by step
+    Explain(Explain),
+    /// Print the default file, the schema, or what is in effect
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make or look at access tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Show or end what users allowed clients
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Show or close the live sessions of the running server
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Try {
+    /// Added to each standard port: 993 becomes 9993
+    #[arg(long, default_value_t = 9000, value_name = "N")]
+    pub(super) port_offset: u16,
+    /// Where state goes [default: a folder in the temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The public name, in place of a configuration file
+    #[arg(long, requires = "upstream", value_name = "NAME")]
+    pub(super) hostname: Option<String>,
+    /// The mail server's host, in place of a configuration file
+    #[arg(long, requires = "hostname", value_name = "HOST")]
+    pub(super) upstream: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    pub(super) presented: Presented,
+    /// The protocol it is used on: imap, pop3 or smtp
+    #[arg(long, default_value = "imap", value_parser = protocol)]
+    pub(super) protocol: Protocol,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Presented {
+    /// An access token; - reads it from standard input
+    #[arg(long)]
+    pub(super) token: Option<String>,
+    /// A SASL response as it stands on the wire
+    #[arg(long, value_name = "BASE64")]
+    pub(super) sasl: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// A commented file that holds every key with its default
+    Default,
+    /// The JSON Schema of the configuration
+    Schema,
+    /// What is in effect, secrets masked
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make an access token and print it
+    Issue(Issue),
+    /// Show what a token is good for
+    Inspect {
+        /// The token; - reads it from standard input
+        token: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Issue {
+    /// Whom it speaks for
+    #[arg(long, value_parser = login)]
+    pub(super) user: Login,
+    /// The client it is given to
+    #[arg(long, default_value = "open")]
+    pub(super) client: ClientId,
+    /// What it is for
+    #[arg(long, default_value = Scope::MAIL)]
+    pub(super) scope: Scope,
+    /// How long it works, such as 15m [default: issuer.access_token_lifetime]
+    #[arg(long, value_parser = config::duration)]
+    pub(super) lifetime: Option<Duration>,
+    /// Read the mailbox password from standard input
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum GrantCommand {
+    /// The grants that are in force
+    List {
+        #[command(flatten)]
+        of: GrantsOf,
+        /// Also those that have ended
+        #[arg(long)]
+        all: bool,
+    },
+    /// End grants and close their sessions
+    Revoke {
+        /// Names of grants, as `grant list` shows them
+        #[arg(value_name = "GRANT", conflicts_with_all = ["user", "client"])]
+        grants: Vec<GrantId>,
+        #[command(flatten)]
+        of: GrantsOf,
+    },
+}
+
+/// Whose grants.
+#[derive(Debug, Args)]
+pub(super) struct GrantsOf {
+    /// Only of this user
+    #[arg(long, value_parser = login)]
+    pub(super) user: Option<Login>,
+    /// Only of this client
+    #[arg(long)]
+    pub(super) client: Option<ClientId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// The live sessions
+    List {
+        /// Only of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Close sessions
+    Kill {
+        /// Names of sessions, as `session list` and the log show them
+        #[arg(required = true, value_name = "SESSION")]
+        sessions: Vec<SessionId>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Bring the store to the form of this version
+    Migrate,
+    /// Write a consistent copy to a new file
+    Backup {
+        /// The file; it must not exist
+        file: PathBuf,
+    },
+    /// Examine the whole store
+    Check,
+}
+
+fn login(text: &str) -> Result<Login, InvalidLogin> {
+    Login::parse(text)
+}
+
+fn protocol(text: &str) -> Result<Protocol, &'static str> {
+    Protocol::from_name(text).ok_or("it is one of imap, pop3, smtp and sieve")
+}

@@ -1,0 +1,87 @@
+//! What commands share that work on the store directly.
+
+use std::{
+    fs,
+    io::{self, BufRead, Read, Write},
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+};
+
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::{
+    app::{self, Config},
+    config,
+    model::{Login, Secret},
+    store::{Location, Store},
+    token::ServerKey,
+    upstream::{self, RouteMatch},
+};
+
+/// Longest password read, in octets; more can be no password, and what cannot be sealed is told by the issuer.
+const MAX_PASSWORD: u64 = 4096;
+
+/// Reads the configuration.
+pub(super) fn load(file: Option<&Path>) -> Result<Config, Failure> {
+    Ok(config::load(file)?.config)
+}
+
+/// Opens the store of the configuration and the key beside it.
+pub(super) async fn store(config: &Config) -> Result<(Arc<dyn Store>, ServerKey), Failure> {
+    let Location::Sqlite(path) = &config.store.location;
+    refuse_foreign(path)?;
+    app::open_store(config).await.map_err(Failure::failed)
+}
+
+/// A store that belongs to the server's user must not get files of another one, which the server could not write.
+fn refuse_foreign(path: &Path) -> Result<(), Failure> {
+    let (Ok(store), Ok(me)) = (fs::metadata(path), fs::metadata("/proc/self")) else { return Ok(()) };
+    if store.uid() == me.uid() {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("the store {} belongs to another user", path.display()))
+        .help(format!("run this as that user: sudo -u '#{}' bearward …", store.uid())))
+}
+
+/// Reads one line from standard input.
+pub(super) fn secret_from_stdin() -> Result<Secret, Failure> {
+    // One buffer of the final size, so that no copy is left behind by growing.
+    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_PASSWORD).unwrap_or_default()));
+    io::stdin()
+        .lock()
+        .take(MAX_PASSWORD)
+        .read_until(b'\n', &mut line)
+        .map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?;
+    let secret = line.strip_suffix(b"\n").unwrap_or(&line);
+    Ok(Secret::copy_of(secret.strip_suffix(b"\r").unwrap_or(secret)))
+}
+
+/// Says something beside the result.
+pub(super) fn warn(message: &str) {
+    writeln!(io::stderr().lock(), "bearward: {message}").ok();
+}
+
+/// The backends that this user's sessions may go to. Routes by listener and server name are all taken for
+/// possible, because the session they would be judged by does not exist yet.
+pub(super) fn backends_of<'a>(config: &'a Config, user: &Login) -> Vec<&'a upstream::Config> {
+    if config.routes.is_empty() {
+        return config.backends.iter().collect();
+    }
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let key = upstream::RouteKey { login: user, listener: nowhere, sni: None };
+    let mut names: Vec<&str> = Vec::new();
+    for route in &config.routes {
+        let decides = route.matches(&key);
+        let may_match = matches!(route.matches, RouteMatch::Listener(_) | RouteMatch::Sni(_));
+        if decides || may_match {
+            names.push(&route.backend);
+        }
+        if decides {
+            break;
+        }
+    }
+    config.backends.iter().filter(|backend| names.contains(&&*backend.name)).collect()
+}

@@ -1,0 +1,356 @@
+//! The client that logs in to a mail server.
+
+use std::collections::VecDeque;
+
+use zeroize::Zeroizing;
+
+use super::reply::{Code, Reply, code, lasting_or_passing, malformed};
+use crate::{
+    model::Secret,
+    proto::{
+        Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        line::{Line, Lines, excerpt},
+        sasl::plain_response,
+    },
+};
+
+/// Longest reply line taken, in octets; RFC 2449 §4 allows 512.
+const REPLY_LIMIT: usize = 2048;
+/// Most lines of a CAPA reply that are taken.
+const CAPA_LINES: usize = 64;
+/// Longest command line, CRLF included (RFC 2449 §4).
+const COMMAND_LIMIT: usize = 255;
+/// What may be promised to a client before login, since the mail server answers for it after login.
+const PROMISED: [&str; 7] = ["EXPIRE", "LANG", "LOGIN-DELAY", "PIPELINING", "TOP", "UIDL", "UTF8"];
+
+/// The client that logs in to a POP3 server.
+#[derive(Debug)]
+pub struct Pop3Upstream {
+    plan: UpstreamPlan,
+    lines: Lines,
+    state: State,
+    steps: VecDeque<UpstreamStep>,
+    capabilities: Capabilities,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Stls,
+    Handshake,
+    Xclient,
+    /// The status line of CAPA.
+    Capa,
+    /// How many lines of its list were read.
+    CapaList(usize),
+    User,
+    /// AUTH PLAIN was sent without its response.
+    AuthPrompt,
+    /// The password was sent.
+    Login,
+    Ready,
+    Failed(Failure),
+}
+
+/// What the server said of itself.
+#[derive(Debug, Default)]
+struct Capabilities {
+    xclient: bool,
+    plain: bool,
+    offer: Offer,
+}
+
+impl Pop3Upstream {
+    /// A machine for a new connection; it waits for the server's greeting.
+    pub fn new(plan: UpstreamPlan) -> Self {
+        Self {
+            plan,
+            lines: Lines::new(REPLY_LIMIT),
+            state: State::Greeting,
+            steps: VecDeque::new(),
+            capabilities: Capabilities::default(),
+        }
+    }
+
+    fn take_line(&mut self, line: &Line) -> Result<(), Failure> {
+        let text = line.clean().map_err(malformed)?;
+        if let State::CapaList(count) = self.state {
+            return self.capability(text, count);
+        }
+        let Some(reply) = Reply::parse(text) else {
+            return Err(Failure::Protocol(format!("no POP3 reply: {}", self.without_echo(text))));
+        };
+        match (&self.state, reply) {
+            (State::Greeting, Reply::Ok(text)) => self.greeted(text),
+            (State::Greeting, Reply::Error(text)) => {
+                Err(lasting_or_passing(text).unwrap_or_else(|| Failure::Temporary(excerpt(text))))
+            }
+            (State::Stls, Reply::Ok(_)) => self.start_tls(),
+            (State::Stls, Reply::Error(text)) => Err(lasting_or_passing(text)
+                .unwrap_or_else(|| Failure::Operator(format!("STLS is refused: {}", excerpt(text))))),
+            // The offer stood in the greeting, which may have come in clear: a refusal proves nothing wrong.
+            (State::Xclient, Reply::Ok(_) | Reply::Error(_)) => {
+                self.ask_capabilities();
+                Ok(())
+            }
+            (State::Capa, Reply::Ok(_)) => {
+                self.state = State::CapaList(0);
+                Ok(())
+            }
+            // A server from before RFC 2449.
+            (State::Capa, Reply::Error(_)) => self.log_in(),
+            (State::User, Reply::Ok(_)) => self.send_password(),
+            (State::AuthPrompt, Reply::Prompt) => self.send_response(),
+            (State::User | State::AuthPrompt, Reply::Error(text)) => {
+                Err(lasting_or_passing(text).unwrap_or_else(|| Failure::Refused(excerpt(text))))
+            }
+            (State::Login, Reply::Ok(_)) => {
+                self.finish();
+                Ok(())
+            }
+            (State::Login, Reply::Error(text)) => Err(self.refused(text)),
+            _ => Err(Failure::Protocol(format!("an unexpected reply: {}", self.without_echo(text)))),
+        }
+    }
+
+    fn greeted(&mut self, text: &[u8]) -> Result<(), Failure> {
+        self.capabilities.xclient = text.starts_with(b"[XCLIENT]");
+        if self.plan.starttls {
+            self.send(&[b"STLS"]);
+            self.state = State::Stls;
+            return Ok(());
+        }
+        self.introduce();
+        Ok(())
+    }
+
+    fn start_tls(&mut self) -> Result<(), Failure> {
+        if !self.lines.is_empty() {
+            return Err(injected());
+        }
+        self.steps.push_back(UpstreamStep::StartTls);
+        self.state = State::Handshake;
+        Ok(())
+    }
+
+    /// Tells the client's address to a server that asks for it (Dovecot's XCLIENT), else goes on.
+    fn introduce(&mut self) {
+        let Some(client) =
+            self.plan.client.as_ref().filter(|_| self.plan.xclient && self.capabilities.xclient)
+        else {
+            return self.ask_capabilities();
+        };
+        let command = format!(
+            "XCLIENT ADDR={} PORT={} SESSION={} TTL={}",
+            client.address.ip().to_canonical(),
+            client.address.port(),
+            client.session,
+            client.ttl
+        );
+        self.send(&[command.as_bytes()]);
+        self.state = State::Xclient;
+    }
+
+    fn ask_capabilities(&mut self) {
+        self.send(&[b"CAPA"]);
+        self.state = State::Capa;
+    }
+
+    fn capability(&mut self, text: &[u8], count: usize) -> Result<(), Failure> {
+        if text == b"." {
+            return self.log_in();
+        }
+        if count >= CAPA_LINES {
+            return Err(Failure::Protocol("an endless list of capabilities".to_owned()));
+        }
+        self.state = State::CapaList(count.saturating_add(1));
+        let Some(line) = printable(text) else { return Ok(()) };
+        let mut words = line.split(' ');
+        let name = words.next().unwrap_or_default();
+        if name.eq_ignore_ascii_case("SASL") {
+            self.capabilities.plain |= words.any(|mechanism| mechanism.eq_ignore_ascii_case("PLAIN"));
+        } else if PROMISED.iter().any(|promised| promised.eq_ignore_ascii_case(name)) {
+            self.capabilities.offer.lines.push(line.to_owned());
+        }
+        Ok(())
+    }
+
+    fn log_in(&mut self) -> Result<(), Failure> {
+        let (authzid, name, password) = match &self.plan.login {
+            LoginAs::Nobody => {
+                self.finish();
+                return Ok(());
+            }
+            LoginAs::Password { authcid, authzid, password } => {
+                (authzid.as_deref().unwrap_or_default(), authcid, password)
+            }
+            LoginAs::Trusted { user, placeholder } => ("", user, placeholder),
+        };
+        if name.is_empty() || [authzid, name].iter().any(|name| name.chars().any(char::is_control)) {
+            return Err(operator("the login name is empty or holds a control character"));
+        }
+        if password.expose().contains(&0) {
+            return Err(operator("the password holds a NUL"));
+        }
+        if !self.capabilities.plain {
+            return self.send_user();
+        }
+        let response = plain_response(authzid, name, password);
+        let command = b"AUTH PLAIN";
+        if command.len().saturating_add(response.len()).saturating_add(3) <= COMMAND_LIMIT {
+            self.send(&[command, b" ", response.expose()]);
+            self.state = State::Login;
+        } else {
+            // RFC 5034 §4: a longer initial response must not stand in the command.
+            self.send(&[command]);
+            self.state = State::AuthPrompt;
+        }
+        Ok(())
+    }
+
+    fn send_user(&mut self) -> Result<(), Failure> {
+        let name = match &self.plan.login {
+            LoginAs::Password { authzid: Some(_), .. } => {
+                return Err(operator("the login needs SASL PLAIN, which the mail server does not offer"));
+            }
+            LoginAs::Password { authcid: name, authzid: None, .. } | LoginAs::Trusted { user: name, .. } => {
+                name
+            }
+            LoginAs::Nobody => return Ok(()),
+        };
+        if name.contains(char::is_whitespace) {
+            return Err(operator("the login name holds a space, which USER cannot carry"));
+        }
+        if self.password().expose().iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
+            return Err(operator("the password holds a line end, which PASS cannot carry"));
+        }
+        let name = name.clone();
+        self.send(&[b"USER ", name.as_bytes()]);
+        self.state = State::User;
+        Ok(())
+    }
+
+    fn send_password(&mut self) -> Result<(), Failure> {
+        let password = self.password();
+        self.send(&[b"PASS ", password.expose()]);
+        self.state = State::Login;
+        Ok(())
+    }
+
+    fn send_response(&mut self) -> Result<(), Failure> {
+        let response = self.response();
+        self.send(&[response.expose()]);
+        self.state = State::Login;
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.steps.push_back(UpstreamStep::Ready(Ready {
+            capabilities: String::new(),
+            offer: std::mem::take(&mut self.capabilities.offer),
+            leftover: self.lines.take_rest(),
+        }));
+        self.state = State::Ready;
+    }
+
+    /// A refusal of the password (RFC 3206 §3).
+    fn refused(&self, text: &[u8]) -> Failure {
+        let said = self.without_echo(text);
+        match code(text) {
+            Some(Code::Auth) => Failure::WrongPassword(said),
+            Some(Code::Temporary) => Failure::Temporary(said),
+            Some(Code::Permanent) => Failure::Operator(said),
+            None => Failure::Refused(said),
+        }
+    }
+
+    /// Some servers repeat the command that they did not like.
+    fn without_echo(&self, text: &[u8]) -> String {
+        let echoes = |secret: &Secret| {
+            !secret.is_empty() && text.windows(secret.len()).any(|window| window == secret.expose())
+        };
+        if echoes(&self.password()) || echoes(&self.response()) {
+            return "(a text that repeats the password)".to_owned();
+        }
+        excerpt(text)
+    }
+
+    fn password(&self) -> Secret {
+        match &self.plan.login {
+            LoginAs::Nobody => Secret::default(),
+            LoginAs::Password { password, .. } => password.clone(),
+            LoginAs::Trusted { placeholder, .. } => placeholder.clone(),
+        }
+    }
+
+    fn response(&self) -> Secret {
+        match &self.plan.login {
+            LoginAs::Nobody => Secret::default(),
+            LoginAs::Password { authcid, authzid, password } => {
+                plain_response(authzid.as_deref().unwrap_or_default(), authcid, password)
+            }
+            LoginAs::Trusted { user, placeholder } => plain_response("", user, placeholder),
+        }
+    }
+
+    fn send(&mut self, parts: &[&[u8]]) {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>().saturating_add(2);
+        let mut line = Zeroizing::new(Vec::with_capacity(length));
+        for part in parts {
+            line.extend_from_slice(part);
+        }
+        line.extend_from_slice(b"\r\n");
+        self.steps.push_back(UpstreamStep::Send(Secret::copy_of(&line)));
+    }
+}
+
+impl Upstream for Pop3Upstream {
+    fn receive(&mut self, octets: &[u8]) {
+        if matches!(self.state, State::Handshake) && !octets.is_empty() {
+            self.state = State::Failed(injected());
+        }
+        if !matches!(self.state, State::Failed(_)) {
+            self.lines.push(octets);
+        }
+    }
+
+    fn poll(&mut self) -> UpstreamStep {
+        loop {
+            if let State::Failed(failure) = &self.state {
+                return UpstreamStep::Failed(failure.clone());
+            }
+            if let Some(step) = self.steps.pop_front() {
+                return step;
+            }
+            if matches!(self.state, State::Ready | State::Handshake) {
+                return UpstreamStep::NeedInput;
+            }
+            let Some(line) = self.lines.next_line() else { return UpstreamStep::NeedInput };
+            if let Err(failure) = self.take_line(&line) {
+                self.lines.clear();
+                self.state = State::Failed(failure);
+            }
+        }
+    }
+
+    fn tls_started(&mut self) {
+        self.lines.clear();
+        if matches!(self.state, State::Handshake) {
+            self.introduce();
+        }
+    }
+}
+
+fn printable(text: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(text).ok()?;
+    (line.len() <= COMMAND_LIMIT && line.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic()))
+        .then_some(line)
+}
+
+fn injected() -> Failure {
+    Failure::Protocol("octets in clear behind the reply to STLS".to_owned())
+}
+
+fn operator(what: &str) -> Failure {
+    Failure::Operator(what.to_owned())
+}

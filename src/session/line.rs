@@ -1,0 +1,323 @@
+//! The way of one mail connection, top to bottom.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use aws_lc_rs::rand;
+use tokio::{net::TcpStream, time::Instant};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::{
+    Config,
+    registry::Registry,
+    sign_in::{SignedIn, sign_in},
+};
+use crate::{
+    limits,
+    model::{Protocol, SessionId},
+    net::{ListenerConfig, ListenerTls},
+    proto::{
+        self, Accepted, Answer, Banner, Close, FrontConfig, Guard, Question, Step, TlsState, smtp::SmtpGuard,
+    },
+    relay::{self, EndReason, RelayEnd},
+    telemetry::{Direction, Metrics, TlsVersion, Validations},
+    tls::{MailStream, ServerConfig, TlsError},
+    upstream::Backends,
+    validator::{RefusalPolicy, Validator},
+};
+
+/// What all sessions of a process share.
+#[derive(Debug)]
+pub struct Shared {
+    /// `[session]`.
+    pub config: Config,
+    /// `[limits]`.
+    pub limits: limits::Config,
+    /// The public name.
+    pub hostname: Arc<str>,
+    /// The issuer of the tokens, for the event.
+    pub issuer_url: Arc<str>,
+    /// The discovery document named in error challenges.
+    pub openid_configuration: Option<Arc<str>>,
+    /// The scope named in error challenges.
+    pub scope: Arc<str>,
+    /// Decides about tokens.
+    pub validator: Arc<Validator>,
+    /// Counts its decisions.
+    pub validations: Validations,
+    /// Decides when a refused mailbox password ends its grant.
+    pub refusals: RefusalPolicy,
+    /// Where sessions go.
+    pub backends: Arc<Backends>,
+    /// Live sessions.
+    pub registry: Arc<Registry>,
+    /// Figures.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process stops taking sign-ins.
+    pub drain: CancellationToken,
+}
+
+/// One listener, as its connections see it.
+#[derive(Debug)]
+pub struct Front {
+    /// Its settings.
+    pub listener: ListenerConfig,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// TLS toward its clients.
+    pub tls: Arc<ServerConfig>,
+}
+
+/// What is known of a connection before anyone signed in.
+pub(super) struct Connection {
+    pub(super) id: SessionId,
+    pub(super) protocol: Protocol,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) sni: Option<Arc<str>>,
+    pub(super) front: Arc<Front>,
+}
+
+/// A session that is ready to relay.
+struct Handover {
+    client: MailStream,
+    signed_in: SignedIn,
+    /// Octets that the client had pipelined behind its login.
+    first: Vec<u8>,
+}
+
+/// Octets read from a client at a time before the login.
+const CHUNK: usize = 4096;
+
+/// Time to say goodbye to a client that may not listen.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Runs one connection to its end. `admission` is held until then.
+pub async fn run<P: Send + 'static>(
+    shared: Arc<Shared>,
+    front: Arc<Front>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    banner: Banner,
+    admission: P,
+) {
+    let protocol = front.protocol;
+    let counted = shared.metrics.connection_opened(protocol);
+    let Some(handover) = Box::pin(until_login(&shared, front, tcp, peer, banner)).await else { return };
+    // A task of its own: the dialogue's future, which is large, is gone while the session lives on.
+    let held = (admission, counted, shared.metrics.session_opened(protocol));
+    tokio::spawn(relay_session(Arc::clone(&shared.metrics), protocol, handover, held));
+}
+
+async fn relay_session<H>(metrics: Arc<Metrics>, protocol: Protocol, handover: Handover, held: H) {
+    let Handover { client, signed_in, first } = handover;
+    let SignedIn { entry, upstream } = signed_in;
+    let guard: Option<Box<dyn Guard>> = match protocol {
+        Protocol::Smtp => Some(Box::new(SmtpGuard::new(&upstream.ready.offer))),
+        Protocol::Imap | Protocol::Pop3 | Protocol::Sieve => None,
+    };
+    let switch = Arc::clone(&entry.live().switch);
+    let goodbye = goodbye_of(protocol);
+    let end: RelayEnd =
+        relay::relay(client, upstream.stream, first, upstream.ready.leftover, guard, switch, goodbye).await;
+    metrics.relayed(protocol, Direction::ToServer, end.up);
+    metrics.relayed(protocol, Direction::ToClient, end.down);
+    drop(held);
+    tracing::info!(session = %entry.live().id, %protocol, reason = %end.reason, octets_up = end.up, octets_down = end.down, "session ended");
+}
+
+/// The line that ends a session from our side.
+fn goodbye_of(protocol: Protocol) -> fn(EndReason) -> &'static [u8] {
+    match protocol {
+        Protocol::Imap => |_| b"* BYE session ended by the server\r\n",
+        Protocol::Pop3 => |_| b"-ERR [SYS/TEMP] session ended by the server\r\n",
+        Protocol::Sieve => |_| b"BYE \"session ended by the server\"\r\n",
+        Protocol::Smtp => |_| b"421 4.3.2 session ended by the server\r\n",
+    }
+}
+
+async fn until_login(
+    shared: &Arc<Shared>,
+    front: Arc<Front>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    banner: Banner,
+) -> Option<Handover> {
+    let local = tcp.local_addr().ok()?;
+    let mut connection =
+        Connection { id: session_id(), protocol: front.protocol, peer, local, sni: None, front };
+    let mut client = MailStream::clear(tcp);
+    if connection.front.listener.tls == ListenerTls::Implicit {
+        client = handshake(shared, &mut connection, client).await?;
+    }
+    let machine = proto::downstream(connection.protocol, banner, front_config(shared, &connection))?;
+    dialogue(shared, connection, client, machine).await
+}
+
+async fn dialogue(
+    shared: &Arc<Shared>,
+    mut connection: Connection,
+    mut client: MailStream,
+    mut machine: Box<dyn proto::Downstream>,
+) -> Option<Handover> {
+    let deadline = Instant::now() + shared.limits.pre_auth_timeout;
+    let mut signed_in = None;
+    let mut outgoing = Vec::new();
+    let mut incoming = Zeroizing::new(Vec::with_capacity(CHUNK));
+    loop {
+        match machine.poll() {
+            Step::Send(octets) => outgoing.extend_from_slice(&octets),
+            Step::Ask(Question::Authenticate(attempt)) => {
+                let answer = match sign_in(shared, &connection, attempt).await {
+                    Ok(ready) => {
+                        let capabilities = ready.upstream.ready.capabilities.clone();
+                        signed_in = Some(ready);
+                        Answer::Accepted(Accepted { capabilities })
+                    }
+                    Err(refusal) => Answer::Refused(refusal),
+                };
+                machine.answer(answer);
+            }
+            Step::Handover(first) => {
+                flush(&mut client, &mut outgoing, deadline).await?;
+                return Some(Handover { client, signed_in: signed_in?, first });
+            }
+            Step::StartTls => {
+                flush(&mut client, &mut outgoing, deadline).await?;
+                client = handshake(shared, &mut connection, client).await?;
+                machine.tls_started();
+            }
+            Step::Close(reason) => {
+                close(&connection, client, &outgoing, reason).await;
+                return None;
+            }
+            Step::NeedInput => {
+                flush(&mut client, &mut outgoing, deadline).await?;
+                match receive(shared, &mut client, &mut incoming, machine.awaits_dummy_response(), deadline)
+                    .await
+                {
+                    Received::Octets => {
+                        machine.receive(&incoming);
+                        zeroize::Zeroize::zeroize(&mut *incoming);
+                    }
+                    Received::NoDummyResponse => machine.dummy_response_timed_out(),
+                    Received::Ended(reason) => {
+                        if let Some(reason) = reason {
+                            say_goodbye(&mut client, &machine.goodbye(reason)).await;
+                        }
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What waiting for the client came to.
+enum Received {
+    /// Octets, in the buffer.
+    Octets,
+    /// The line after an error challenge did not come in time.
+    NoDummyResponse,
+    /// The connection ends; with a reason when the client is to be told.
+    Ended(Option<&'static str>),
+}
+
+async fn receive(
+    shared: &Shared,
+    client: &mut MailStream,
+    incoming: &mut Vec<u8>,
+    awaits_dummy_response: bool,
+    deadline: Instant,
+) -> Received {
+    let dummy = Instant::now() + shared.limits.dummy_response_timeout;
+    let wait = if awaits_dummy_response { deadline.min(dummy) } else { deadline };
+    tokio::select! {
+        biased;
+        () = shared.drain.cancelled() => Received::Ended(Some("the server is shutting down")),
+        read = client.read(incoming) => match read {
+            Ok(0) | Err(_) => Received::Ended(None),
+            Ok(_) => Received::Octets,
+        },
+        () = tokio::time::sleep_until(wait) => {
+            if awaits_dummy_response && wait < deadline { Received::NoDummyResponse }
+            else { Received::Ended(Some("too slow to sign in")) }
+        }
+    }
+}
+
+async fn handshake(shared: &Shared, connection: &mut Connection, client: MailStream) -> Option<MailStream> {
+    let accept = client.accept(Arc::clone(&connection.front.tls));
+    match tokio::time::timeout(shared.limits.handshake_timeout, accept).await {
+        Ok(Ok(client)) => {
+            if let Some(facts) = client.facts() {
+                let version = if facts.version == "TLSv1.2" { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
+                shared.metrics.tls_handshake(version, facts.resumed);
+                connection.sni = facts.sni;
+            }
+            Some(client)
+        }
+        Ok(Err(error)) => {
+            log_handshake(connection, &error);
+            None
+        }
+        Err(_) => {
+            tracing::debug!(session = %connection.id, client_ip = %connection.peer.ip(), "TLS handshake too slow");
+            None
+        }
+    }
+}
+
+fn log_handshake(connection: &Connection, error: &TlsError) {
+    tracing::debug!(session = %connection.id, client_ip = %connection.peer.ip(), %error, "TLS handshake failed");
+}
+
+async fn flush(client: &mut MailStream, outgoing: &mut Vec<u8>, deadline: Instant) -> Option<()> {
+    if outgoing.is_empty() {
+        return Some(());
+    }
+    let written = tokio::time::timeout_at(deadline, client.write_all(outgoing)).await;
+    outgoing.clear();
+    written.ok()?.ok()
+}
+
+async fn close(connection: &Connection, mut client: MailStream, outgoing: &[u8], reason: Close) {
+    if reason != Close::ClientLeft {
+        tracing::info!(session = %connection.id, protocol = %connection.protocol, client_ip = %connection.peer.ip(), %reason, "connection closed before sign-in");
+    }
+    say_goodbye(&mut client, outgoing).await;
+}
+
+async fn say_goodbye(client: &mut MailStream, octets: &[u8]) {
+    let farewell = async {
+        if client.write_all(octets).await.is_ok() {
+            let _ = client.shutdown().await;
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYE, farewell).await;
+}
+
+fn front_config(shared: &Shared, connection: &Connection) -> FrontConfig {
+    let listener = &connection.front.listener;
+    FrontConfig {
+        hostname: Arc::clone(&shared.hostname),
+        tls: match listener.tls {
+            ListenerTls::Implicit => TlsState::Encrypted,
+            ListenerTls::None => TlsState::Clear,
+            ListenerTls::StartTls => TlsState::ClearStartTls,
+        },
+        mechanisms: listener.mechanisms.clone().into(),
+        offer: shared.backends.offer(connection.protocol),
+        line_limit: shared.limits.pre_auth_line,
+        sasl_limit: shared.limits.sasl_response,
+        bad_commands: shared.limits.bad_commands,
+        failed_auth: shared.limits.failed_auth,
+    }
+}
+
+fn session_id() -> SessionId {
+    let mut bits = [0; 8];
+    // A name is no secret. Without randomness, which does not happen, sessions would share one.
+    let _ = rand::fill(&mut bits);
+    SessionId::new(u64::from_be_bytes(bits))
+}

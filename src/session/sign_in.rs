@@ -1,0 +1,278 @@
+//! One attempt to sign in: validate, route, log in upstream, check the grant once more.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    OnTokenExpiry,
+    line::{Connection, Shared},
+    registry::{Bound, Entry},
+};
+use crate::{
+    model::{Mechanism, Outcome, Principal, UnixTime},
+    proto::{Attempt, ClientFacts, Credentials, Failure, Refusal, RefusalKind},
+    relay::EndReason,
+    store::RevocationReason,
+    telemetry::SignIn,
+    upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteKey},
+    validator::{PasswordRefusal, Rejection, Request, Verdict},
+};
+
+/// How many proxies may follow this one.
+const PROXY_TTL: u8 = 6;
+
+/// A session that may relay.
+pub(super) struct SignedIn {
+    pub(super) entry: Entry,
+    pub(super) upstream: LoggedIn,
+}
+
+/// Why an attempt failed: what the client is told, and what the operator reads.
+struct Denied {
+    kind: RefusalKind,
+    outcome: Outcome,
+    detail: String,
+}
+
+/// What is known of an attempt when its event is written.
+#[derive(Default)]
+struct Trail {
+    user: Option<String>,
+    client_id: Option<String>,
+    backend: Option<Arc<str>>,
+}
+
+/// Decides one attempt. Exactly one sign-in event is written, whatever happens.
+pub(super) async fn sign_in(
+    shared: &Shared,
+    connection: &Connection,
+    attempt: Attempt,
+) -> Result<SignedIn, Refusal> {
+    let started = Instant::now();
+    let mechanism = attempt.mechanism;
+    let mut trail = Trail::default();
+    let result = attempt_sign_in(shared, connection, attempt, &mut trail).await;
+    let (outcome, detail) = match &result {
+        Ok(_) => (Outcome::Ok, None),
+        Err(denied) => (denied.outcome, Some(denied.detail.as_str())),
+    };
+    let event = SignIn {
+        session: connection.id,
+        protocol: connection.protocol,
+        mechanism: Some(mechanism),
+        user: trail.user.as_deref(),
+        client_id: trail.client_id.as_deref(),
+        issuer: Some(&shared.issuer_url),
+        backend: trail.backend.as_deref(),
+        client_ip: connection.peer.ip(),
+        outcome,
+        duration: started.elapsed(),
+        detail,
+    };
+    event.emit();
+    shared.metrics.sign_in(&event);
+    result.map_err(|denied| refusal(shared, connection, denied.kind))
+}
+
+fn refusal(shared: &Shared, connection: &Connection, kind: RefusalKind) -> Refusal {
+    Refusal {
+        kind,
+        scope: Arc::clone(&shared.scope),
+        openid_configuration: shared.openid_configuration.clone(),
+        session: connection.id,
+    }
+}
+
+async fn attempt_sign_in(
+    shared: &Shared,
+    connection: &Connection,
+    attempt: Attempt,
+    trail: &mut Trail,
+) -> Result<SignedIn, Denied> {
+    let now = UnixTime::now();
+    let entry = shared.registry.enter(connection.id, connection.protocol, connection.peer.ip(), now);
+    let principal = validate(shared, connection, &attempt, trail, now).await?;
+    trail.user = Some(principal.login.to_string());
+    trail.client_id = Some(principal.client.to_string());
+
+    let key = RouteKey {
+        login: &principal.login,
+        listener: connection.front.listener.bind,
+        sni: connection.sni.as_deref(),
+    };
+    let Some(backend) = shared.backends.route(&key) else {
+        let detail = "no route leads this user to a backend".to_owned();
+        return Err(Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail });
+    };
+    trail.backend = Some(Arc::clone(&backend.config().name));
+    bind(shared, &entry, &principal, &backend.config().name, attempt.mechanism);
+
+    let facts = ClientFacts {
+        address: connection.peer,
+        local: connection.local,
+        name: attempt.client_name,
+        session: connection.id,
+        encrypted: true,
+        ttl: PROXY_TTL,
+    };
+    let upstream = match backend.login(connection.protocol, &principal, facts).await {
+        Ok(upstream) => upstream,
+        Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
+    };
+    if is_sealed(backend) {
+        shared.refusals.login_succeeded(principal.grant, &backend.config().name, UnixTime::now());
+    }
+    check_again(shared, &entry, &principal).await?;
+    Ok(SignedIn { entry, upstream })
+}
+
+async fn validate(
+    shared: &Shared,
+    connection: &Connection,
+    attempt: &Attempt,
+    trail: &mut Trail,
+    now: UnixTime,
+) -> Result<Principal, Denied> {
+    let (token, authzid) = match &attempt.credentials {
+        Credentials::Bearer { token, authzid } => (token, authzid.as_deref()),
+        Credentials::Password { login, .. } => {
+            trail.user = Some(login.clone());
+            let detail = "passwords are off (passwords.mode)".to_owned();
+            return Err(Denied { kind: RefusalKind::Policy, outcome: Outcome::Policy, detail });
+        }
+    };
+    trail.user = authzid.map(str::to_owned);
+    let request = Request { protocol: connection.protocol, authzid };
+    let validation = shared.validator.validate_noting(token, &request, now).await;
+    let outcome = validation.result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok);
+    shared.validations.count(outcome, validation.cached);
+    validation.result.map_err(|rejection| Denied {
+        kind: rejection_kind(&rejection),
+        outcome,
+        detail: rejection.to_string(),
+    })
+}
+
+fn rejection_kind(rejection: &Rejection) -> RefusalKind {
+    match rejection {
+        Rejection::Malformed | Rejection::Unknown | Rejection::Expired | Rejection::Revoked => {
+            RefusalKind::InvalidToken
+        }
+        Rejection::InsufficientScope => RefusalKind::InsufficientScope,
+        Rejection::NotAuthorized => RefusalKind::NotAuthorized,
+        Rejection::Unavailable(_) => RefusalKind::Unavailable,
+    }
+}
+
+fn bind(shared: &Shared, entry: &Entry, principal: &Principal, backend: &Arc<str>, mechanism: Mechanism) {
+    let ends_at = match shared.config.on_token_expiry {
+        OnTokenExpiry::Close => Some(principal.expires_at.after(shared.config.expiry_grace)),
+        OnTokenExpiry::Keep => None,
+    };
+    entry.bind(Bound {
+        grant: principal.grant,
+        login: principal.login.clone(),
+        client: principal.client.clone(),
+        backend: Arc::clone(backend),
+        expires_at: principal.expires_at,
+        mechanism,
+        ends_at,
+    });
+}
+
+/// The last look before the relay: a revocation since the validation is found either here, or by the registry,
+/// which knows the grant since before the upstream login.
+async fn check_again(shared: &Shared, entry: &Entry, principal: &Principal) -> Result<(), Denied> {
+    let ended = |detail: &str| Denied {
+        kind: RefusalKind::InvalidToken,
+        outcome: Outcome::InvalidToken,
+        detail: detail.to_owned(),
+    };
+    match shared.validator.is_live(principal.grant, UnixTime::now()).await {
+        Ok(true) => {}
+        Ok(false) => return Err(ended("the grant ended during the sign-in")),
+        Err(error) => {
+            let detail = error.to_string();
+            return Err(Denied {
+                kind: RefusalKind::Unavailable,
+                outcome: Outcome::IssuerUnreachable,
+                detail,
+            });
+        }
+    }
+    match entry.live().switch.killed() {
+        Some(EndReason::Drain) => {
+            let detail = "shutting down".to_owned();
+            Err(Denied { kind: RefusalKind::Unavailable, outcome: Outcome::BackendUnreachable, detail })
+        }
+        Some(reason) => Err(ended(&format!("ended during the sign-in: {reason}"))),
+        None => Ok(()),
+    }
+}
+
+async fn login_denied(
+    shared: &Shared,
+    backend: &Backend,
+    principal: &Principal,
+    error: LoginError,
+) -> Denied {
+    let detail = error.to_string();
+    let denied = |kind, outcome| Denied { kind, outcome, detail: detail.clone() };
+    match &error {
+        LoginError::Failure(Failure::Temporary(_) | Failure::Protocol(_)) | LoginError::Unreachable(_) => {
+            denied(RefusalKind::Unavailable, Outcome::BackendUnreachable)
+        }
+        LoginError::Failure(Failure::Operator(_)) | LoginError::NoServer(_) => {
+            operators_fault(backend, &detail);
+            denied(RefusalKind::OperatorFault, Outcome::BackendRefused)
+        }
+        LoginError::Plan(PlanError::NoPassword(_)) => {
+            denied(RefusalKind::InvalidToken, Outcome::InvalidToken)
+        }
+        LoginError::Plan(PlanError::UnsafeName(_)) => denied(RefusalKind::Pointless, Outcome::Policy),
+        LoginError::Failure(Failure::WrongPassword(_)) if is_sealed(backend) => {
+            refused_password(shared, backend, principal, PasswordRefusal::Unambiguous, detail).await
+        }
+        LoginError::Failure(Failure::Refused(_)) if is_sealed(backend) => {
+            refused_password(shared, backend, principal, PasswordRefusal::Bare, detail).await
+        }
+        LoginError::Failure(Failure::WrongPassword(_) | Failure::Refused(_)) => {
+            operators_fault(backend, &detail);
+            denied(RefusalKind::OperatorFault, Outcome::BackendRefused)
+        }
+    }
+}
+
+fn operators_fault(backend: &Backend, detail: &str) {
+    tracing::error!(backend = %backend.config().name, detail, "the operator must act: this backend takes no login");
+}
+
+fn is_sealed(backend: &Backend) -> bool {
+    matches!(backend.config().login, Login::Sealed)
+}
+
+/// A refused sealed password ends the grant when the policy says that the password is to blame.
+async fn refused_password(
+    shared: &Shared,
+    backend: &Backend,
+    principal: &Principal,
+    refusal: PasswordRefusal,
+    detail: String,
+) -> Denied {
+    let now = UnixTime::now();
+    let outcome = Outcome::BackendRefused;
+    match shared.refusals.observe(principal.grant, &backend.config().name, refusal, now) {
+        Verdict::Temporary => Denied { kind: RefusalKind::Unavailable, outcome, detail },
+        Verdict::EndGrant => {
+            let ended =
+                shared.validator.end_grant(principal.grant, RevocationReason::PasswordRefused, now).await;
+            shared.registry.end_grant(principal.grant);
+            match ended {
+                Ok(_) => Denied { kind: RefusalKind::InvalidToken, outcome, detail },
+                Err(error) => {
+                    tracing::error!(grant = %principal.grant, %error, "a grant whose password is wrong could not be ended");
+                    Denied { kind: RefusalKind::Unavailable, outcome, detail }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::model::{ClientId, CredentialKind, GrantId, Login, Scope, TokenHash, TokenKind, UnixTime};
+
+/// What a person allowed one client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Grant {
+    /// Its name.
+    pub id: GrantId,
+    /// The user.
+    pub user: Login,
+    /// The client.
+    #[serde(rename = "client_id")]
+    pub client: ClientId,
+    /// What was allowed.
+    pub scope: Scope,
+    /// Since when.
+    pub created_at: UnixTime,
+    /// Until when; `None` is without end.
+    pub expires_at: Option<UnixTime>,
+    /// When and why it was ended early.
+    pub revoked: Option<GrantEnd>,
+    /// The public half of its HPKE key pair.
+    #[serde(skip)]
+    pub public_key: [u8; 32],
+}
+
+impl Grant {
+    /// Whether it is neither revoked nor past its end.
+    pub fn is_live(&self, now: UnixTime) -> bool {
+        self.revoked.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// When and why a grant was ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct GrantEnd {
+    /// When.
+    pub at: UnixTime,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// Why a grant was ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevocationReason {
+    /// The operator said so.
+    Operator,
+    /// The mail server no longer takes the sealed password.
+    PasswordRefused,
+    /// No token of it was left.
+    Unused,
+}
+
+impl RevocationReason {
+    const ALL: [Self; 3] = [Self::Operator, Self::PasswordRefused, Self::Unused];
+
+    /// Its name in the store and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::PasswordRefused => "password_refused",
+            Self::Unused => "unused",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+impl fmt::Display for RevocationReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for RevocationReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A grant to be stored, with all that belongs to it from the start.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    /// Its name.
+    pub id: GrantId,
+    /// The user.
+    pub user: Login,
+    /// The client.
+    pub client: ClientId,
+    /// What was allowed.
+    pub scope: Scope,
+    /// Since when.
+    pub created_at: UnixTime,
+    /// Until when; `None` is without end.
+    pub expires_at: Option<UnixTime>,
+    /// The public half of its HPKE key pair.
+    pub public_key: [u8; 32],
+    /// Credentials sealed to that key.
+    pub credentials: Vec<SealedCredential>,
+    /// Its first tokens.
+    pub tokens: Vec<NewToken>,
+}
+
+/// A token to be stored.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Its row's key.
+    pub lookup: TokenHash,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Since when.
+    pub created_at: UnixTime,
+    /// Until when.
+    pub expires_at: UnixTime,
+    /// The grant's private key, wrapped for this token.
+    pub wrapped_key: Vec<u8>,
+}
+
+/// A credential as it is stored: sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedCredential {
+    /// The backend it belongs to.
+    pub backend: String,
+    /// What it is.
+    pub kind: CredentialKind,
+    /// The sealed octets.
+    pub sealed: Vec<u8>,
+}
+
+/// A stored token with its grant and the grant's sealed credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// What it is for.
+    pub kind: TokenKind,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// Until when.
+    pub expires_at: UnixTime,
+    /// When it was ended early, apart from its grant.
+    pub revoked_at: Option<UnixTime>,
+    /// The grant's private key, wrapped for this token; `None` once token or grant have ended.
+    pub wrapped_key: Option<Vec<u8>>,
+    /// The grant it hangs on.
+    pub grant: Grant,
+    /// The grant's sealed credentials.
+    pub credentials: Vec<SealedCredential>,
+}
+
+/// Which grants to list; every given condition must hold.
+#[derive(Clone, Debug, Default)]
+pub struct GrantFilter {
+    /// Of this user.
+    pub user: Option<Login>,
+    /// Of this client.
+    pub client: Option<ClientId>,
+    /// Live at this moment, and with a token that is.
+    pub active_at: Option<UnixTime>,
+}
+
+/// What the ending of something came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It had ended before.
+    Before,
+    /// It ended now.
+    Now,
+    /// There is no such thing.
+    Unknown,
+}
+
+/// A signing key as it is stored: encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningKeyRecord {
+    /// Its name.
+    pub kid: String,
+    /// Its algorithm (RFC 7518 §3.1).
+    pub algorithm: String,
+    /// The encrypted private key.
+    pub sealed: Vec<u8>,
+    /// Since when.
+    pub created_at: UnixTime,
+}
+
+/// One thing that [`crate::store::Store::check`] looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckItem {
+    /// What was looked at.
+    pub what: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+}

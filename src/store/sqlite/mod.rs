@@ -1,0 +1,138 @@
+//! The embedded engine: one SQLite file in WAL mode, read by a small pool, written by one connection.
+
+mod fault;
+mod file;
+mod read;
+mod write;
+mod writer;
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use self::{
+    fault::{fault, migration_fault},
+    writer::Writer,
+};
+use super::{
+    CheckItem, Ended, Grant, GrantFilter, NewGrant, NewToken, RevocationCursor, RevocationPage,
+    RevocationReason, SigningKeyRecord, Store, StoreError, TokenRecord,
+};
+use crate::model::{GrantId, TokenHash, UnixTime};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a connection waits for another process that writes.
+const BUSY: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+
+/// The embedded store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    options: SqliteConnectOptions,
+    readers: SqlitePool,
+    writer: Writer,
+}
+
+impl SqliteStore {
+    /// Opens the file, creating it with mode 0600 where there is none, and brings it to this version's form.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        file::prepare(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit that was acknowledged must survive power loss, which NORMAL does not promise in WAL mode.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .foreign_keys(true)
+            // What is deleted is overwritten, so that a removed key does not linger in free pages.
+            .pragma("secure_delete", "ON")
+            .disable_statement_logging();
+        let mut connection = options.connect().await.map_err(fault)?;
+        migrate(&mut connection).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY)
+            .connect_with(options.clone().pragma("query_only", "ON"))
+            .await
+            .map_err(fault)?;
+        let writer = Writer::start(connection, options.clone());
+        Ok(Self { options, readers, writer })
+    }
+}
+
+/// Runs what is missing, all of it or nothing. Processes that start together wait for one another.
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+    MIGRATIONS.run(&mut *transaction).await.map_err(migration_fault)?;
+    transaction.commit().await.map_err(fault)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_grant(&self, grant: NewGrant) -> Result<(), StoreError> {
+        self.writer.run(move |connection| Box::pin(write::create_grant(connection, grant))).await
+    }
+
+    async fn add_token(&self, grant: GrantId, token: NewToken, now: UnixTime) -> Result<(), StoreError> {
+        self.writer.run(move |connection| Box::pin(write::add_token(connection, grant, token, now))).await
+    }
+
+    async fn token(&self, lookup: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
+        read::token(&self.readers, lookup).await
+    }
+
+    async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        read::grant(&self.readers, id).await
+    }
+
+    async fn grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, StoreError> {
+        read::grants(&self.readers, &filter).await
+    }
+
+    async fn revoke_grant(
+        &self,
+        id: GrantId,
+        reason: RevocationReason,
+        at: UnixTime,
+    ) -> Result<Ended, StoreError> {
+        self.writer.run(move |connection| Box::pin(write::revoke_grant(connection, id, reason, at))).await
+    }
+
+    async fn revoke_token(&self, lookup: &TokenHash, at: UnixTime) -> Result<Ended, StoreError> {
+        let lookup = *lookup;
+        self.writer.run(move |connection| Box::pin(write::revoke_token(connection, lookup, at))).await
+    }
+
+    async fn revocations(&self, cursor: Option<RevocationCursor>) -> Result<RevocationPage, StoreError> {
+        read::revocations(&self.readers, cursor).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
+        read::signing_keys(&self.readers).await
+    }
+
+    async fn add_first_signing_key(&self, key: SigningKeyRecord) -> Result<(), StoreError> {
+        self.writer.run(move |connection| Box::pin(write::add_first_signing_key(connection, key))).await
+    }
+
+    async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
+        self.writer.run(move |connection| Box::pin(write::remove_expired(connection, now, limit))).await
+    }
+
+    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        file::backup(&self.options, path).await
+    }
+
+    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
+        read::check(&self.readers, &MIGRATIONS).await
+    }
+}

@@ -1,0 +1,216 @@
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::{
+    CryptoError, ServerKey, WrapKey,
+    derive::{expand, random},
+};
+use crate::model::{Secret, TokenHash, TokenKind};
+
+const SECRET: usize = 32;
+const CHECKSUM: usize = 4;
+const PREFIX: usize = 4;
+const LOOKUP_LABEL: &[u8] = b"bearward token lookup v1 ";
+const WRAP_LABEL: &[u8] = b"bearward token wrap v1 ";
+const CHECKSUM_LABEL: &[u8] = b"bearward token checksum v1 ";
+
+/// An opaque token: a readable prefix for its kind, then 32 random octets and a checksum of four, in base64url.
+///
+/// The text is 52 octets of `[A-Za-z0-9_-]`, so it fits RFC 6750's `b64token`, every SASL message, and the
+/// short lines of POP3 (RFC 2449 §4). The checksum lets a mistyped or cut token be refused without a look-up;
+/// it protects nothing.
+pub struct OpaqueToken {
+    kind: TokenKind,
+    secret: Zeroizing<[u8; SECRET]>,
+}
+
+/// A text is no token of this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvalidToken {
+    /// It does not begin as one.
+    #[error("not a token of this server")]
+    Foreign,
+    /// It begins as one, but its length, alphabet or checksum is wrong.
+    #[error("a token of this server that was cut or mistyped")]
+    Damaged,
+}
+
+impl OpaqueToken {
+    /// Length of the text in octets.
+    pub const LEN: usize = PREFIX + (SECRET + CHECKSUM) / 3 * 4;
+
+    /// A new token.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] without random octets.
+    pub fn generate(kind: TokenKind) -> Result<Self, CryptoError> {
+        Ok(Self { kind, secret: random()? })
+    }
+
+    /// Reads a token's text, exactly.
+    ///
+    /// # Errors
+    /// [`InvalidToken`] says whether it was ever one of ours.
+    pub fn parse(text: &[u8]) -> Result<Self, InvalidToken> {
+        let found = TokenKind::ALL
+            .into_iter()
+            .find_map(|kind| Some((kind, text.strip_prefix(Self::prefix(kind).as_bytes())?)));
+        let Some((kind, body)) = found else { return Err(InvalidToken::Foreign) };
+        let mut octets = Zeroizing::new([0; SECRET + CHECKSUM]);
+        // Base64 of 36 octets has no spare bits, so each token has exactly one text.
+        if text.len() != Self::LEN || URL_SAFE_NO_PAD.decode_slice(body, &mut *octets).is_err() {
+            return Err(InvalidToken::Damaged);
+        }
+        let Some((secret, claimed)) = octets.split_first_chunk::<SECRET>() else {
+            return Err(InvalidToken::Damaged);
+        };
+        let token = Self { kind, secret: Zeroizing::new(*secret) };
+        if bool::from(token.checksum().ct_eq(claimed)) { Ok(token) } else { Err(InvalidToken::Damaged) }
+    }
+
+    /// Its kind.
+    pub const fn kind(&self) -> TokenKind {
+        self.kind
+    }
+
+    /// Its text, as given to the client.
+    pub fn text(&self) -> Secret {
+        let mut octets = Zeroizing::new([0; SECRET + CHECKSUM]);
+        let checksum = self.checksum();
+        for (to, from) in octets.iter_mut().zip(self.secret.iter().chain(&checksum)) {
+            *to = *from;
+        }
+        let mut text = Zeroizing::new(vec![0; Self::LEN]);
+        let (prefix, body) = text.split_at_mut(PREFIX);
+        prefix.copy_from_slice(Self::prefix(self.kind).as_bytes());
+        // The buffer has exactly the length that 36 octets need.
+        let written = URL_SAFE_NO_PAD.encode_slice(octets.as_slice(), body);
+        debug_assert_eq!(written, Ok(Self::LEN - PREFIX));
+        Secret::copy_of(&text)
+    }
+
+    /// Under which the store keeps the token's row.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] when the library fails.
+    pub fn lookup(&self) -> Result<TokenHash, CryptoError> {
+        let octets = expand(&[], &*self.secret, &[LOOKUP_LABEL, self.kind.as_str().as_bytes()])?;
+        Ok(TokenHash::new(*octets))
+    }
+
+    /// The key under which the grant's private key is wrapped for this token.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] when the library fails.
+    pub fn wrap_key(&self, server: &ServerKey) -> Result<WrapKey, CryptoError> {
+        expand(server.octets(), &*self.secret, &[WRAP_LABEL, self.kind.as_str().as_bytes()]).map(WrapKey::new)
+    }
+
+    const fn prefix(kind: TokenKind) -> &'static str {
+        match kind {
+            TokenKind::Access => "bwa_",
+            TokenKind::Refresh => "bwr_",
+        }
+    }
+
+    fn checksum(&self) -> [u8; CHECKSUM] {
+        let input = Zeroizing::new([CHECKSUM_LABEL, self.kind.as_str().as_bytes(), &*self.secret].concat());
+        let mut checksum = [0; CHECKSUM];
+        for (to, from) in checksum.iter_mut().zip(digest(&SHA256, &input).as_ref()) {
+            *to = *from;
+        }
+        checksum
+    }
+}
+
+/// Its kind, without its secret.
+impl std::fmt::Debug for OpaqueToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpaqueToken({})", self.kind.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_reads_back_as_the_same_token() {
+        for kind in TokenKind::ALL {
+            let token = OpaqueToken::generate(kind).unwrap();
+            let text = token.text();
+            assert_eq!(text.len(), OpaqueToken::LEN);
+            assert!(OpaqueToken::LEN <= 96);
+            assert!(text.expose().iter().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(octet)));
+            let again = OpaqueToken::parse(text.expose()).unwrap();
+            assert_eq!((again.kind(), again.lookup()), (kind, token.lookup()));
+        }
+    }
+
+    #[test]
+    fn no_single_changed_octet_passes() {
+        let text = OpaqueToken::generate(TokenKind::Access).unwrap().text();
+        for place in 0..text.len() {
+            for octet in 0..=255 {
+                let mut changed = text.expose().to_vec();
+                if changed[place] != octet {
+                    changed[place] = octet;
+                    assert!(OpaqueToken::parse(&changed).is_err(), "octet {place} as {octet}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_cut_or_lengthened_text_passes() {
+        let text = OpaqueToken::generate(TokenKind::Access).unwrap().text();
+        for length in 0..text.len() {
+            assert!(OpaqueToken::parse(&text.expose()[..length]).is_err());
+        }
+        for tail in ["=", "A", "\n", " "] {
+            let long = [text.expose(), tail.as_bytes()].concat();
+            assert_eq!(OpaqueToken::parse(&long).unwrap_err(), InvalidToken::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_token_cannot_be_passed_off_as_another_kind() {
+        let text = OpaqueToken::generate(TokenKind::Refresh).unwrap().text();
+        let posed = [b"bwa_", &text.expose()[4..]].concat();
+        assert_eq!(OpaqueToken::parse(&posed).unwrap_err(), InvalidToken::Damaged);
+        assert_eq!(OpaqueToken::parse(b"eyJhbGciOi").unwrap_err(), InvalidToken::Foreign);
+    }
+
+    #[test]
+    fn a_pop3_line_for_a_user_of_64_octets_keeps_the_line_limit() {
+        use base64::engine::general_purpose::STANDARD;
+        let token = OpaqueToken::generate(TokenKind::Access).unwrap().text();
+        let user = "u".repeat(64);
+        let message =
+            [b"user=".as_slice(), user.as_bytes(), b"\x01auth=Bearer ", token.expose(), b"\x01\x01"].concat();
+        let line = format!("AUTH XOAUTH2 {}\r\n", STANDARD.encode(message));
+        assert!(line.len() <= 255, "{} octets", line.len());
+    }
+
+    #[test]
+    fn look_up_and_wrap_key_share_nothing_and_the_wrap_key_needs_the_server() {
+        let token = OpaqueToken::generate(TokenKind::Access).unwrap();
+        let (one, other) = (ServerKey::generate().unwrap(), ServerKey::generate().unwrap());
+        let sealed = token.wrap_key(&one).unwrap().encrypt(b"key", b"").unwrap();
+        assert!(token.wrap_key(&one).unwrap().decrypt(&sealed, b"").is_ok());
+        assert!(token.wrap_key(&other).unwrap().decrypt(&sealed, b"").is_err());
+        let as_key = WrapKey::new(Zeroizing::new(*token.lookup().unwrap().as_bytes()));
+        assert!(as_key.decrypt(&sealed, b"").is_err());
+        let raw = WrapKey::new(token.secret.clone());
+        assert!(raw.decrypt(&sealed, b"").is_err());
+    }
+
+    #[test]
+    fn debug_prints_no_secret() {
+        let token = OpaqueToken::generate(TokenKind::Access).unwrap();
+        assert_eq!(format!("{token:?}"), "OpaqueToken(access)");
+    }
+}

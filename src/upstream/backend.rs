@@ -1,0 +1,259 @@
+//! A configured backend, and all of them with their routes.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::{Config, Route, RouteKey, Server, connect, connect::LoggedIn, connect::LoginError, login};
+use crate::{
+    model::{Login, Principal, Protocol, Secret},
+    proto::{ClientFacts, LoginAs, Offer},
+    telemetry::Metrics,
+    tls::{TlsError, UpstreamTls},
+};
+
+/// A backend ready for logins.
+#[derive(Debug)]
+pub struct Backend {
+    config: Config,
+    tls: UpstreamTls,
+    hostname: Arc<str>,
+    metrics: Arc<Metrics>,
+    seen: BTreeMap<Protocol, Seen>,
+}
+
+/// What is remembered of a backend's servers for one protocol.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What all that answer keep.
+    offer: ArcSwap<Offer>,
+    /// The server that took the last connection, by its place in the configuration. The next one is tried
+    /// first there, so that a dead server delays one sign-in and not every one.
+    preferred: AtomicUsize,
+}
+
+/// What asking one server came to.
+#[derive(Debug)]
+pub struct Probe {
+    /// Host and port.
+    pub server: String,
+    /// Whether it answered.
+    pub result: Result<(), LoginError>,
+}
+
+/// A backend cannot be set up.
+#[derive(Debug, Error)]
+#[error("backend {backend}: {source}")]
+pub struct BackendsError {
+    backend: Arc<str>,
+    source: TlsError,
+}
+
+impl Backend {
+    fn new(config: Config, hostname: Arc<str>, metrics: Arc<Metrics>) -> Result<Self, BackendsError> {
+        let tls = UpstreamTls::new(&config.tls)
+            .map_err(|source| BackendsError { backend: Arc::clone(&config.name), source })?;
+        let seen = config.servers.iter().map(|server| (server.protocol, Seen::default())).collect();
+        Ok(Self { config, tls, hostname, metrics, seen })
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The protocols that it has servers for.
+    pub fn protocols(&self) -> impl Iterator<Item = Protocol> {
+        self.seen.keys().copied()
+    }
+
+    /// What its servers were last seen to offer for `protocol`.
+    pub fn offer(&self, protocol: Protocol) -> Option<Arc<Offer>> {
+        self.seen.get(&protocol).map(|seen| seen.offer.load_full())
+    }
+
+    /// Logs in for `principal`.
+    ///
+    /// # Errors
+    /// [`LoginError`]; a server that cannot be connected to is passed over for the next of the group.
+    pub async fn login(
+        &self,
+        protocol: Protocol,
+        principal: &Principal,
+        client: ClientFacts,
+    ) -> Result<LoggedIn, LoginError> {
+        self.open(protocol, || Ok(login::login_as(&self.config, principal)?), Some(client)).await
+    }
+
+    /// Whether the mailbox password is right, found by logging in with it; the protocol that tells most first.
+    ///
+    /// # Errors
+    /// [`LoginError`], as for a login.
+    pub async fn check_password(
+        &self,
+        user: &Login,
+        password: &Secret,
+        client: Option<ClientFacts>,
+    ) -> Result<(), LoginError> {
+        let name = self.config.login_name.render(user)?;
+        let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
+        let protocol = known.into_iter().find(|protocol| self.seen.contains_key(protocol));
+        let protocol = protocol.ok_or_else(|| LoginError::NoServer(self.config.name.to_string()))?;
+        let plan =
+            || Ok(LoginAs::Password { authcid: name.clone(), authzid: None, password: password.clone() });
+        self.open(protocol, plan, client).await.map(drop)
+    }
+
+    /// Asks each server of `protocol` what it offers, without logging in; remembers what all that answer keep.
+    pub async fn probe(&self, protocol: Protocol) -> Vec<Probe> {
+        let mut kept: Option<Offer> = None;
+        let mut probes = Vec::new();
+        for server in self.servers(protocol) {
+            let opened = self.open_one(server, LoginAs::Nobody, None).await;
+            let result =
+                opened.map(|logged_in| kept = Some(intersection(kept.take(), logged_in.ready.offer)));
+            probes.push(Probe { server: format!("{}:{}", server.host, server.port), result });
+        }
+        self.metrics.backend_up(&self.config.name, protocol, kept.is_some());
+        if let (Some(kept), Some(seen)) = (kept, self.seen.get(&protocol)) {
+            seen.offer.store(Arc::new(kept));
+        }
+        probes
+    }
+
+    fn servers(&self, protocol: Protocol) -> impl Iterator<Item = &Server> {
+        self.config.servers.iter().filter(move |server| server.protocol == protocol)
+    }
+
+    async fn open(
+        &self,
+        protocol: Protocol,
+        plan: impl Fn() -> Result<LoginAs, LoginError>,
+        client: Option<ClientFacts>,
+    ) -> Result<LoggedIn, LoginError> {
+        let none = || LoginError::NoServer(self.config.name.to_string());
+        let Some(seen) = self.seen.get(&protocol) else { return Err(none()) };
+        let preferred = seen.preferred.load(Ordering::Relaxed);
+        let numbered = || self.servers(protocol).enumerate();
+        let order = numbered().skip(preferred).chain(numbered().take(preferred));
+        let mut last = none();
+        for (number, server) in order {
+            match self.open_one(server, plan()?, client.clone()).await {
+                Err(error @ LoginError::Unreachable(_)) => last = error,
+                result => {
+                    seen.preferred.store(number, Ordering::Relaxed);
+                    self.metrics.backend_up(&self.config.name, protocol, true);
+                    return result;
+                }
+            }
+        }
+        self.metrics.backend_up(&self.config.name, protocol, false);
+        Err(last)
+    }
+
+    async fn open_one(
+        &self,
+        server: &Server,
+        login: LoginAs,
+        client: Option<ClientFacts>,
+    ) -> Result<LoggedIn, LoginError> {
+        let opening =
+            connect::open(&self.config, &self.tls, server, login, client, Arc::clone(&self.hostname));
+        let result = timeout(self.config.timeout, Box::pin(opening)).await;
+        result.unwrap_or_else(|_| {
+            let (host, port, time) = (&server.host, server.port, self.config.timeout);
+            Err(LoginError::Unreachable(format!("{host}:{port}: no answer within {time:?}")))
+        })
+    }
+}
+
+/// Every backend, and the routes to them.
+#[derive(Debug)]
+pub struct Backends {
+    backends: Vec<Arc<Backend>>,
+    routes: Vec<Route>,
+}
+
+impl Backends {
+    /// Sets every backend up; connects to none.
+    ///
+    /// # Errors
+    /// [`BackendsError`] when a backend's TLS files cannot be used.
+    pub fn new(
+        configs: Vec<Config>,
+        routes: Vec<Route>,
+        hostname: &Arc<str>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, BackendsError> {
+        let build = |config| Backend::new(config, Arc::clone(hostname), Arc::clone(metrics)).map(Arc::new);
+        Ok(Self { backends: configs.into_iter().map(build).collect::<Result<_, _>>()?, routes })
+    }
+
+    /// Every backend.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.backends.iter()
+    }
+
+    /// The backend for a session: the first route that matches; without routes, the only backend.
+    pub fn route(&self, key: &RouteKey<'_>) -> Option<&Arc<Backend>> {
+        if self.routes.is_empty() {
+            return match self.backends.as_slice() {
+                [only] => Some(only),
+                [] | [_, _, ..] => None,
+            };
+        }
+        let name = &self.routes.iter().find(|route| route.matches(key))?.backend;
+        self.backends.iter().find(|backend| backend.config.name == *name)
+    }
+
+    /// What a client may be promised before its backend is known: what all backends of the protocol keep.
+    pub fn offer(&self, protocol: Protocol) -> Arc<Offer> {
+        let mut offers = self.backends.iter().filter_map(|backend| backend.offer(protocol));
+        let Some(first) = offers.next() else { return Arc::default() };
+        offers.fold(first, |kept, other| Arc::new(intersection(Some((*kept).clone()), (*other).clone())))
+    }
+}
+
+/// What both keep. `SIZE n` lines become the smaller size.
+fn intersection(kept: Option<Offer>, other: Offer) -> Offer {
+    let Some(kept) = kept else { return other };
+    let size =
+        |offer: &Offer| offer.lines.iter().find_map(|line| line.strip_prefix("SIZE ")?.parse::<u64>().ok());
+    let smaller =
+        size(&kept).zip(size(&other)).map(|(a, b)| if a == 0 || b == 0 { a.max(b) } else { a.min(b) });
+    let mut lines: Vec<String> = kept.lines.into_iter().filter(|line| other.lines.contains(line)).collect();
+    if let Some(size) = smaller {
+        lines.retain(|line| !line.starts_with("SIZE "));
+        lines.push(format!("SIZE {size}"));
+    }
+    Offer { lines }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(lines: &[&str]) -> Offer {
+        Offer { lines: lines.iter().map(|line| (*line).to_owned()).collect() }
+    }
+
+    #[test]
+    fn a_promise_is_what_every_server_keeps() {
+        let kept =
+            intersection(Some(offer(&["PIPELINING", "SIZE 100", "DSN"])), offer(&["SIZE 50", "PIPELINING"]));
+        assert_eq!(kept, offer(&["PIPELINING", "SIZE 50"]));
+    }
+
+    #[test]
+    fn a_size_without_limit_gives_way_to_one_with() {
+        assert_eq!(intersection(Some(offer(&["SIZE 0"])), offer(&["SIZE 50"])), offer(&["SIZE 50"]));
+    }
+}

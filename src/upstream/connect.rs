@@ -1,0 +1,134 @@
+//! One login to one mail server: connect, PROXY header, TLS, and the protocol's machine until it is ready.
+
+use std::io;
+
+use thiserror::Error;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use zeroize::Zeroizing;
+
+use super::{Config, Security, Server, login::PlanError};
+use crate::{
+    net,
+    proto::{self, ClientFacts, Failure, LoginAs, Ready, Upstream, UpstreamPlan, UpstreamStep, proxy_header},
+    tls::{UpstreamStream, UpstreamTls},
+};
+
+/// A mail server that waits for its user.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// The connection.
+    pub stream: UpstreamStream,
+    /// What the server said.
+    pub ready: Ready,
+}
+
+/// Why there is no logged-in mail server.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LoginError {
+    /// It said no, or cannot.
+    #[error("{0}")]
+    Failure(#[from] Failure),
+    /// No login can be made for this user.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// No connection, no TLS, or no answer in time.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The backend has no server for the protocol.
+    #[error("backend {0} has no server for this protocol")]
+    NoServer(String),
+}
+
+/// Octets read from a mail server at a time while logging in.
+const CHUNK: usize = 4096;
+
+/// Connects to `server` and drives the login to its end. The caller bounds the time.
+pub(super) async fn open(
+    config: &Config,
+    tls: &UpstreamTls,
+    server: &Server,
+    login: LoginAs,
+    client: Option<ClientFacts>,
+    hostname: std::sync::Arc<str>,
+) -> Result<LoggedIn, LoginError> {
+    let place = format!("{}:{}", server.host, server.port);
+    let unreachable =
+        |what: &str, error: io::Error| LoginError::Unreachable(format!("{what} {place}: {error}"));
+    let mut tcp = TcpStream::connect((server.host.as_str(), server.port))
+        .await
+        .map_err(|error| unreachable("cannot connect to", error))?;
+    net::prepare_upstream(&tcp);
+    if config.proxy_protocol {
+        let header = proxy_announcement(client.as_ref());
+        tcp.write_all(&header).await.map_err(|error| unreachable("cannot write to", error))?;
+    }
+    let stream = match server.security {
+        Security::Clear | Security::StartTls => UpstreamStream::Clear(tcp),
+        Security::Tls => encrypt(tls, tcp, server).await?,
+    };
+    let plan = UpstreamPlan {
+        login,
+        starttls: server.security == Security::StartTls,
+        client,
+        hostname,
+        xclient: config.xclient,
+        imap_id: config.imap_id,
+    };
+    let machine = proto::upstream(server.protocol, plan);
+    let Some(machine) = machine else { return Err(LoginError::NoServer(config.name.to_string())) };
+    drive(machine, stream, tls, server).await
+}
+
+fn proxy_announcement(client: Option<&ClientFacts>) -> Vec<u8> {
+    match client {
+        Some(client) => {
+            let id = client.session.to_string();
+            proxy_header::encode_v2(client.address, client.local, None, Some(id.as_bytes()))
+        }
+        None => proxy_header::encode_v2_local(),
+    }
+}
+
+async fn encrypt(tls: &UpstreamTls, tcp: TcpStream, server: &Server) -> Result<UpstreamStream, LoginError> {
+    let result = tls.connect(tcp, &server.host).await;
+    result.map_err(|error| LoginError::Unreachable(format!("{}:{}: {error}", server.host, server.port)))
+}
+
+async fn drive(
+    mut machine: Box<dyn Upstream>,
+    mut stream: UpstreamStream,
+    tls: &UpstreamTls,
+    server: &Server,
+) -> Result<LoggedIn, LoginError> {
+    let lost =
+        |error: io::Error| LoginError::Unreachable(format!("{}:{}: {error}", server.host, server.port));
+    let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+    loop {
+        match machine.poll() {
+            UpstreamStep::Failed(failure) => return Err(failure.into()),
+            UpstreamStep::NeedInput => {
+                let read = stream.read(&mut chunk).await.map_err(lost)?;
+                let octets = chunk.get(..read).unwrap_or_default();
+                if octets.is_empty() {
+                    return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+                }
+                machine.receive(octets);
+            }
+            UpstreamStep::Ready(ready) => return Ok(LoggedIn { stream, ready }),
+            UpstreamStep::Send(octets) => {
+                stream.write_all(octets.expose()).await.map_err(lost)?;
+                stream.flush().await.map_err(lost)?;
+            }
+            UpstreamStep::StartTls => {
+                let UpstreamStream::Clear(tcp) = stream else {
+                    return Err(Failure::Protocol("STARTTLS inside TLS".into()).into());
+                };
+                stream = encrypt(tls, tcp, server).await?;
+                machine.tls_started();
+            }
+        }
+    }
+}

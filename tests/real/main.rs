@@ -1,0 +1,32 @@
+//! Real mail servers behind Bearward and real mail clients before it.
+//!
+//! Each test starts its own Dovecot and Postfix, which know passwords only, and its own Bearward. They need what
+//! `tests/run` installs, and root, because the mail servers change their user.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use support::*;
+
+#[test]
+fn the_servers_know_passwords_and_nothing_of_tokens() {
+    let servers = Servers::start("");
+    let (imap, pop3s, smtp, submission) = (
+        servers.dovecot.imap.to_string(),
+        servers.dovecot.pop3s.to_string(),
+        servers.postfix.ports.submission.to_string(),
+        servers.dovecot.submission.to_string(),
+    );
+    let ca = servers.folder.ca();
+    let accounts = [ALICE, ALICE_PASSWORD, BOB, BOB_PASSWORD, MASTER, MASTER_PASSWORD];
+    let mut arguments = vec![ca.to_str().unwrap(), &imap, &pop3s, &smtp, &submission];
+    arguments.extend(accounts);
+    python(&servers, "directly.py", &arguments).ok();
+}

@@ -1,0 +1,180 @@
+//! Bearward itself, as an operator runs it: a file, `serve`, and the command line beside it.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{
+    ALICE, ALICE_PASSWORD, BOB_PASSWORD, Folder, MASTER, MASTER_PASSWORD, Ports, Process, Servers, Target,
+    read,
+};
+
+/// How Bearward logs in to the mail servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Login {
+    Authzid,
+    Master,
+    Sealed,
+}
+
+/// A running Bearward.
+pub(crate) struct Bearward {
+    pub(crate) target: Target,
+    pub(crate) file: PathBuf,
+    pub(crate) data: PathBuf,
+    log: PathBuf,
+    login: Login,
+    _process: Process,
+}
+
+/// Where the backend's servers are, as the configuration writes them.
+pub(crate) struct Backend {
+    pub(crate) imap: String,
+    pub(crate) pop3: String,
+    pub(crate) smtp: String,
+    /// More lines of `[backend.main]`.
+    pub(crate) more: &'static str,
+}
+
+impl Backend {
+    /// Dovecot and Postfix of `servers`, encrypted, as they would stand on another machine.
+    pub(crate) fn encrypted(servers: &Servers) -> Self {
+        Self {
+            imap: format!("imap+starttls://localhost:{}", servers.dovecot.imap),
+            pop3: format!("pop3s://localhost:{}", servers.dovecot.pop3s),
+            smtp: format!("smtp+starttls://localhost:{}", servers.postfix.ports.submission),
+            more: "",
+        }
+    }
+}
+
+impl Bearward {
+    /// Starts it in front of `servers`.
+    pub(crate) fn start(servers: &Servers, login: Login) -> Self {
+        Self::start_with(servers, login, &Backend::encrypted(servers), "info")
+    }
+
+    /// Starts it in front of `backend`, with a log as verbose as `log` says.
+    pub(crate) fn start_with(servers: &Servers, login: Login, backend: &Backend, log: &str) -> Self {
+        let folder = &servers.folder;
+        let home = folder.sub("bearward");
+        let (file, data, log_file) = (home.join("bearward.toml"), home.join("data"), home.join("log"));
+        let mut ports = Ports::take(7);
+        let target = Target {
+            imaps: ports.next(),
+            imap: ports.next(),
+            pop3s: ports.next(),
+            smtps: ports.next(),
+            smtp: ports.next(),
+            https: ports.next(),
+            ca: folder.ca(),
+        };
+        fs::write(&file, configuration(folder, &data, &target, login, backend, log)).unwrap();
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_bearward"), "serve", "-c"]).arg(&file);
+        let output = fs::File::create(&log_file).unwrap();
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        drop(ports);
+        let mut process = Process::spawn("bearward", &mut command);
+        for port in [target.imaps, target.imap, target.pop3s, target.smtps, target.smtp] {
+            process.wait_for_port(port, || read(&log_file));
+        }
+        Self { target, file, data, log: log_file, login, _process: process }
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        read(&self.log)
+    }
+
+    /// Runs `bearward …` on the same configuration and returns what it printed.
+    pub(crate) fn command(&self, arguments: &[&str], input: &str) -> String {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
+            .args(arguments)
+            .arg("-c")
+            .arg(&self.file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "bearward {arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A token for `user` that works for all mail protocols.
+    pub(crate) fn token(&self, user: &str) -> String {
+        self.token_with(user, &[])
+    }
+
+    /// A token for `user`; `more` are arguments of `token issue`.
+    pub(crate) fn token_with(&self, user: &str, more: &[&str]) -> String {
+        let mut arguments = vec!["token", "issue", "--user", user];
+        arguments.extend(more);
+        let password = match self.login {
+            Login::Sealed if user == ALICE => format!("{ALICE_PASSWORD}\n"),
+            Login::Sealed => format!("{BOB_PASSWORD}\n"),
+            Login::Authzid | Login::Master => String::new(),
+        };
+        if self.login == Login::Sealed {
+            arguments.push("--password-stdin");
+        }
+        let token = self.command(&arguments, &password).trim().to_owned();
+        assert!((20..=96).contains(&token.len()), "not a short opaque token: {token:?}");
+        token
+    }
+}
+
+fn configuration(
+    folder: &Folder,
+    data: &Path,
+    target: &Target,
+    login: Login,
+    backend: &Backend,
+    log: &str,
+) -> String {
+    let tls = folder.path().join("tls");
+    let mut text = format!(
+        "hostname = \"localhost\"\ndata_dir = \"{}\"\n[tls]\ncertificate = \"{tls}/server.pem\"\nprivate_key = \"{tls}/server.key\"\n",
+        data.display(),
+        tls = tls.display(),
+    );
+    for (protocol, port, how) in [
+        ("imap", target.imaps, "implicit"),
+        ("imap", target.imap, "starttls"),
+        ("pop3", target.pop3s, "implicit"),
+        ("smtp", target.smtps, "implicit"),
+        ("smtp", target.smtp, "starttls"),
+        ("https", target.https, "implicit"),
+    ] {
+        let _ = writeln!(
+            text,
+            "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:{port}\"\ntls = \"{how}\""
+        );
+    }
+    let how = match login {
+        Login::Authzid => "authzid",
+        Login::Master => "master",
+        Login::Sealed => "sealed",
+    };
+    let _ = writeln!(
+        text,
+        "[backend.main]\nimap = [\"{}\"]\npop3 = [\"{}\"]\nsmtp = [\"{}\"]\nlogin = \"{how}\"\n{}",
+        backend.imap, backend.pop3, backend.smtp, backend.more
+    );
+    if login != Login::Sealed {
+        let _ =
+            writeln!(text, "[backend.main.master]\nuser = \"{MASTER}\"\npassword = \"{MASTER_PASSWORD}\"");
+    }
+    let _ = writeln!(text, "[backend.main.tls]\nca = \"{}\"", folder.ca().display());
+    let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
+    let _ = writeln!(text, "[telemetry]\nlog = \"{log}\"\nmetrics = \"off\"");
+    text
+}

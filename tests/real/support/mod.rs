@@ -1,0 +1,186 @@
+//! What the tests stand on: real mail servers, Bearward in front of them, and clients with a time limit.
+//!
+//! Everything lives in one temporary folder per test, on free loopback ports, and is stopped by its own process
+//! id: each process is a child of the test, and dies with it.
+
+mod bearward;
+mod certificates;
+mod client;
+mod dovecot;
+mod postfix;
+
+use std::{
+    fs::{self, Permissions},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+pub(crate) use self::{
+    bearward::{Bearward, Login},
+    client::{Outcome, Target, python, run},
+    dovecot::Dovecot,
+    postfix::Postfix,
+};
+
+pub(crate) const ALICE: &str = "alice@example.org";
+pub(crate) const BOB: &str = "bob@example.org";
+/// Passwords that nothing else in a folder would hold by chance.
+pub(crate) const ALICE_PASSWORD: &str = "Vq7-alice-upstream-w9Zt";
+pub(crate) const BOB_PASSWORD: &str = "Kd3-bob-upstream-m5Xr";
+pub(crate) const MASTER: &str = "proxy";
+pub(crate) const MASTER_PASSWORD: &str = "Jn2-master-upstream-c8Lp";
+
+/// How long a server may take to accept connections.
+const START: Duration = Duration::from_secs(20);
+
+/// The folder of one test.
+pub(crate) struct Folder(TempDir);
+
+/// A process that is ended with its owner.
+pub(crate) struct Process {
+    child: Child,
+    name: &'static str,
+}
+
+/// Free loopback ports, held until they are handed out.
+pub(crate) struct Ports {
+    held: Vec<TcpListener>,
+}
+
+/// Dovecot and Postfix, as an operator has them: they know passwords, and nothing of tokens.
+pub(crate) struct Servers {
+    pub(crate) dovecot: Dovecot,
+    pub(crate) postfix: Postfix,
+    pub(crate) folder: Folder,
+}
+
+impl Servers {
+    /// Starts both. `postfix_xclient`: whose XCLIENT Postfix takes.
+    pub(crate) fn start(postfix_xclient: &str) -> Self {
+        let folder = Folder::make();
+        certificates::make(&folder);
+        let mut ports = Ports::take(12);
+        let postfix_ports = postfix::PostfixPorts::take(&mut ports);
+        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain);
+        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient);
+        Self { dovecot, postfix, folder }
+    }
+}
+
+impl Folder {
+    fn make() -> Self {
+        let folder = tempfile::Builder::new().prefix("bearward-real-").tempdir().unwrap();
+        // The servers run as other users.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A folder in it, made when it is not there.
+    pub(crate) fn sub(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// The test authority's certificate.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.path().join("tls/ca.pem")
+    }
+}
+
+impl Process {
+    pub(crate) fn spawn(name: &'static str, command: &mut Command) -> Self {
+        let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        Self { child, name }
+    }
+
+    /// Waits until something accepts on `port`.
+    pub(crate) fn wait_for_port(&mut self, port: u16, log: impl Fn() -> String) {
+        let deadline = Instant::now() + START;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{} ended with {status} before it served port {port}:\n{}", self.name, log());
+            }
+            assert!(Instant::now() < deadline, "{} does not serve port {port}:\n{}", self.name, log());
+            pause();
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let _ = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+    }
+
+    /// Asks it to end, and insists after a while.
+    fn stop(&mut self) {
+        self.signal("TERM");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            pause();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Ports {
+    /// Below the range that the system gives to outgoing connections, from a place of this process's own.
+    pub(crate) fn take(count: usize) -> Self {
+        let start = 15_000 + (std::process::id() as u16).wrapping_mul(61) % 15_000;
+        let held = (start..32_000)
+            .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+            .take(count)
+            .collect();
+        Self { held }
+    }
+
+    pub(crate) fn next(&mut self) -> u16 {
+        self.held.pop().unwrap().local_addr().unwrap().port()
+    }
+}
+
+/// A command that dies when this test does, run as `user`.
+pub(crate) fn as_user(user: &str, program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--regid", user, "--clear-groups", "--pdeathsig", "KILL", program]);
+    command
+}
+
+/// Waits until `check` gives something.
+pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + START;
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come to be");
+        pause();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits for processes, and has no other work")]
+pub(crate) fn pause() {
+    thread::sleep(Duration::from_millis(30));
+}
+
+pub(crate) fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
