@@ -25,6 +25,10 @@ const V1_MAX: usize = 107;
 const V2_FIXED: usize = 16;
 /// Longest rest of a version 2 header taken. Real ones are far shorter, and nothing else bounds what is kept.
 const V2_MAX: usize = 4096;
+/// Version 2, LOCAL.
+const COMMAND_LOCAL: u8 = 0x20;
+/// Version 2, PROXY.
+const COMMAND_PROXY: u8 = 0x21;
 const MAX_AUTHORITY: usize = 255;
 const MAX_UNIQUE_ID: usize = 128;
 
@@ -94,12 +98,12 @@ pub struct TlsTlv<'a> {
 }
 
 /// A version 2 header for a connection from `source` to `destination`, with the session's name in `unique_id`
-/// (at most 128 octets; left out when empty or longer).
+/// (1 to 128 octets; any other is left out).
 pub fn encode_v2(
     source: SocketAddr,
     destination: SocketAddr,
     tls: Option<&TlsTlv<'_>>,
-    unique_id: &[u8],
+    unique_id: Option<&[u8]>,
 ) -> Vec<u8> {
     let (family, mut body) = addresses(source, destination);
     if let Some(tls) = tls {
@@ -109,14 +113,23 @@ pub fn encode_v2(
         }
         put_tlv(&mut body, TYPE_SSL, &ssl_value(tls));
     }
-    if !unique_id.is_empty() && unique_id.len() <= MAX_UNIQUE_ID {
-        put_tlv(&mut body, TYPE_UNIQUE_ID, unique_id);
+    if let Some(id) = unique_id.filter(|id| (1..=MAX_UNIQUE_ID).contains(&id.len())) {
+        put_tlv(&mut body, TYPE_UNIQUE_ID, id);
     }
+    header_v2(COMMAND_PROXY, family, &body)
+}
+
+/// A version 2 header for a connection that the proxy makes for itself, such as a health check.
+pub fn encode_v2_local() -> Vec<u8> {
+    header_v2(COMMAND_LOCAL, 0x00, &[])
+}
+
+fn header_v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
     let mut header = Vec::with_capacity(V2_FIXED + body.len());
     header.extend_from_slice(SIGNATURE);
-    header.extend_from_slice(&[0x21, family]);
-    header.extend_from_slice(&u16_length(&body).to_be_bytes());
-    header.extend_from_slice(&body);
+    header.extend_from_slice(&[command, family]);
+    header.extend_from_slice(&u16_length(body).to_be_bytes());
+    header.extend_from_slice(body);
     header
 }
 
@@ -214,8 +227,8 @@ fn parse_v2(octets: &[u8]) -> Result<Parsed, ParseError> {
     let body = rest.get(..length);
     match command {
         // What LOCAL carries is to be skipped, whatever it is.
-        0x20 => body.map(|_| Parsed { consumed, header: Header::Local }).ok_or(ParseError::NeedMore),
-        0x21 => {
+        COMMAND_LOCAL => body.map(|_| Parsed { consumed, header: Header::Local }).ok_or(ParseError::NeedMore),
+        COMMAND_PROXY => {
             let body = body.ok_or(ParseError::NeedMore)?;
             let header = v2_body(family, body, octets.get(..consumed).unwrap_or(octets))?;
             Ok(Parsed { consumed, header })

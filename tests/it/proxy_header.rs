@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use bearward::proto::proxy_header::{Header, ParseError, Parsed, Proxied, TlsTlv, encode_v2, parse};
+use bearward::proto::proxy_header::{
+    Header, ParseError, Parsed, Proxied, TlsTlv, encode_v2, encode_v2_local, parse,
+};
 use proptest::prelude::*;
 use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader, SslInfo, Tlv};
 
@@ -84,8 +86,13 @@ fn version_two_names_both_ends_or_nobody() {
     let Header::Proxied(read) = whole(&v2(0x21, 0x11, &v4_body(&[]))) else { panic!() };
     assert_eq!((read.source, read.destination), addresses("192.0.2.1:4660", "198.51.100.2:25"));
     assert!(!read.encrypted && read.authority.is_none() && read.unique_id.is_none());
-    for local in [v2(0x20, 0x00, b""), v2(0x20, 0x11, b"abc"), v2(0x21, 0x00, b""), v2(0x21, 0x31, &[0; 216])]
-    {
+    for local in [
+        encode_v2_local(),
+        v2(0x20, 0x00, b""),
+        v2(0x20, 0x11, b"abc"),
+        v2(0x21, 0x00, b""),
+        v2(0x21, 0x31, &[0; 216]),
+    ] {
         assert_eq!(whole(&local), Header::Local);
     }
 }
@@ -155,7 +162,7 @@ fn another_reader_reads_what_we_write() {
         [("192.0.2.1:4711", "198.51.100.2:993"), ("[2001:db8::1]:4711", "[2001:db8::2]:993")]
     {
         let (source, destination) = addresses(source, destination);
-        let header = encode_v2(source, destination, Some(&tls), b"00000000000000ab");
+        let header = encode_v2(source, destination, Some(&tls), Some(b"00000000000000ab"));
         let (read, length) = ProxyHeader::parse(&header, ParseConfig::default()).unwrap();
         assert_eq!(length, header.len());
         assert_eq!(read.proxied_address(), Some(&ProxiedAddress::stream(source, destination)));
@@ -172,9 +179,9 @@ fn another_reader_reads_what_we_write() {
 #[test]
 fn a_mapped_address_is_written_as_ipv4_and_a_mixed_pair_as_ipv6() {
     let (source, destination) = addresses("[::ffff:192.0.2.1]:1", "198.51.100.2:2");
-    assert_eq!(proxied(&encode_v2(source, destination, None, b"")).source, "192.0.2.1:1".parse().unwrap());
+    assert_eq!(proxied(&encode_v2(source, destination, None, None)).source, "192.0.2.1:1".parse().unwrap());
     let (source, destination) = addresses("192.0.2.1:1", "[2001:db8::2]:2");
-    let read = proxied(&encode_v2(source, destination, None, b""));
+    let read = proxied(&encode_v2(source, destination, None, None));
     assert_eq!((read.source, read.destination), addresses("[::ffff:192.0.2.1]:1", "[2001:db8::2]:2"));
 }
 
@@ -225,7 +232,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(source in socket(), destination in socket(), id in proptest::collection::vec(any::<u8>(), 1..128)) {
-        let read = proxied(&encode_v2(source, destination, None, &id));
+        let read = proxied(&encode_v2(source, destination, None, Some(&id)));
         prop_assert_eq!(read.source.port(), source.port());
         prop_assert_eq!(read.destination.ip().to_canonical(), destination.ip().to_canonical());
         prop_assert_eq!(read.source.ip().to_canonical(), source.ip().to_canonical());
