@@ -133,13 +133,6 @@ fn header_v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
     header
 }
 
-/// A version 2 header of a connection that no client stands behind, such as a health check.
-pub fn encode_v2_local() -> Vec<u8> {
-    let mut header = SIGNATURE.to_vec();
-    header.extend_from_slice(&[0x20, 0x00, 0x00, 0x00]);
-    header
-}
-
 /// Reads the header at the start of a connection.
 ///
 /// # Errors

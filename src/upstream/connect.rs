@@ -86,7 +86,7 @@ fn proxy_announcement(client: Option<&ClientFacts>) -> Vec<u8> {
     match client {
         Some(client) => {
             let id = client.session.to_string();
-            proxy_header::encode_v2(client.address, client.local, None, id.as_bytes())
+            proxy_header::encode_v2(client.address, client.local, None, Some(id.as_bytes()))
         }
         None => proxy_header::encode_v2_local(),
     }

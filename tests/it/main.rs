@@ -10,10 +10,10 @@
 
 mod net;
 mod relay;
-mod tls;
-mod tls_upstream;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
+mod tls_upstream;
 
 mod bad_input;
 mod cli;
