@@ -49,7 +49,7 @@ pub enum TrialError {
     #[error("the first access token cannot be minted: {0}")]
     Token(String),
     /// The port offset leads beyond 65535.
-    #[error("--port-offset {0} leads beyond port 65535; choose one of at most 60000")]
+    #[error("--port-offset {0} leads beyond port 65535; choose one of at most 56000")]
     Ports(u16),
 }
 
@@ -87,6 +87,8 @@ pub struct Ports {
     pub pop3: u16,
     pub pop3s: u16,
     pub https: u16,
+    #[serde(skip)]
+    pub metrics: u16,
 }
 
 /// A sample user.
@@ -158,6 +160,7 @@ impl Ports {
             pop3: port(110)?,
             pop3s: port(995)?,
             https: port(443)?,
+            metrics: port(9464)?,
         })
     }
 
@@ -226,11 +229,13 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
          data_dir = {data}\n\n\
          [tls]\ncertificate = {certificate}\nprivate_key = {key}\n\n\
          [issuer]\nurl = \"https://{HOSTNAME}:{https}\"\n\n\
+         [telemetry]\nmetrics = \"127.0.0.1:{metrics}\"\n\n\
          [backend.sample]\nlogin = \"sealed\"\nimap = {imap}\nsmtp = {smtp}\npop3 = {pop3}\n",
         data = quote(data_dir),
         certificate = quote(&identity.server.certificate),
         key = quote(identity.server.private_key.as_ref().unwrap_or(&identity.server.certificate)),
         https = ports.https,
+        metrics = ports.metrics,
         imap = server("imap", sample.imap),
         smtp = server("smtp", sample.smtp),
         pop3 = server("pop3", sample.pop3),

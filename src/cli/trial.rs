@@ -1,5 +1,8 @@
 use super::{Failure, Output, arguments::Try};
-use crate::app::{self, TrialDocument, TrialError, TrialOptions};
+use crate::{
+    app::{self, TrialDocument, TrialError, TrialOptions},
+    model::Mechanism,
+};
 
 pub(super) async fn run(command: Try, output: Output) -> Result<(), Failure> {
     let options = TrialOptions { port_offset: command.port_offset, data: command.data };
@@ -20,35 +23,44 @@ pub(super) async fn run(command: Try, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// What a person can paste into another terminal.
+/// What a person can paste into another terminal, each command by itself.
 fn invitation(document: &TrialDocument) -> String {
-    let TrialDocument { hostname, ca_file, access_token: token, ports, .. } = document;
+    let TrialDocument { hostname, ports, .. } = document;
     let user = document.users.first().map_or("", |user| user.login.as_str());
-    let ca = quoted(&ca_file.display().to_string());
     let mut text =
-        format!("Bearward runs on {hostname} until you press Ctrl-C. In another terminal, read mail:\n\n");
-    let curl = format!("curl --cacert {ca} --user '{user}:' --oauth2-bearer '{token}'");
-    text.push_str(&format!("  {curl} 'imaps://{hostname}:{}/INBOX;UID=1'\n", ports.imaps));
-    text.push_str(&format!("  {curl} 'pop3s://{hostname}:{}/1'\n", ports.pop3s));
-    text.push_str("\nsend some:\n\n");
-    text.push_str(&format!(
-        "  printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' |\n    {curl} 'smtps://{hostname}:{}' \
-         --mail-from '{user}' --mail-rcpt '{user}' --upload-file -\n",
-        ports.smtps
-    ));
-    text.push_str(&format!(
-        "\nand see who is signed in:\n\n  bearward -c {} session list\n\n",
+        format!("Bearward runs on {hostname} until you press Ctrl-C. Paste into another terminal:\n");
+    for mechanism in [Mechanism::OAuthBearer, Mechanism::XOAuth2] {
+        let curl = format!(
+            "curl -sS --cacert {ca} --user '{user}:' --oauth2-bearer {token} --login-options AUTH={mechanism}",
+            ca = quoted(&document.ca_file.display().to_string()),
+            token = quoted(&document.access_token),
+        );
+        let read = format!(
+            "\nread mail with {mechanism}, by IMAP and by POP3:\n\n  \
+             {curl} 'imaps://{hostname}:{}/INBOX;UID=1'\n  {curl} 'pop3s://{hostname}:{}/1'\n",
+            ports.imaps, ports.pop3s
+        );
+        let send = format!(
+            "\nsend mail with {mechanism}:\n\n  printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | \
+             {curl} 'smtps://{hostname}:{}' --mail-from '{user}' --mail-rcpt '{user}' --upload-file -\n",
+            ports.smtps
+        );
+        text.push_str(&read);
+        text.push_str(&send);
+    }
+    let program = std::env::current_exe().unwrap_or_else(|_| "bearward".into());
+    let ask = format!(
+        "{} -c {}",
+        quoted(&program.display().to_string()),
         quoted(&document.config_file.display().to_string())
-    ));
+    );
     text.push_str(&format!(
-        "issuer:  {}\nclient:  {}\nSTARTTLS: imap {}, smtp {}, pop3 {}\n",
-        document.issuer, document.client_id, ports.imap, ports.smtp, ports.pop3
+        "\nsee what was allowed, and who is signed in:\n\n  {ask} grant list\n  {ask} session list\n\n"
     ));
+    text.push_str(&format!("issuer    {}\nclient    {}\n", document.issuer, document.client_id));
+    text.push_str(&format!("STARTTLS  imap {}, smtp {}, pop3 {}\n", ports.imap, ports.smtp, ports.pop3));
     for user in &document.users {
-        text.push_str(&format!(
-            "user:    {}  password at the mail server behind: {}\n",
-            user.login, user.password
-        ));
+        text.push_str(&format!("user      {}, whose mailbox password is {}\n", user.login, user.password));
     }
     text
 }

@@ -45,8 +45,16 @@ pub struct JwkSet {
 }
 
 impl Issuer {
-    /// Path of the public keys below the issuer's URL.
-    pub const JWKS_PATH: &'static str = "/oauth/jwks";
+    const JWKS_PATH: &'static str = "/oauth/jwks";
+
+    /// The path in `jwks_uri`.
+    pub fn jwks_path(&self) -> String {
+        let url = &*self.config.url;
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let path = rest.split_once('/').map_or("", |(_, path)| path).trim_end_matches('/');
+        let slash = if path.is_empty() { "" } else { "/" };
+        format!("{slash}{path}{}", Self::JWKS_PATH)
+    }
 
     /// The issuer's metadata.
     pub fn metadata(&self) -> ServerMetadata {

@@ -13,13 +13,18 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
+/// For rooms that know the issuer and not the store.
+pub use crate::{
+    store::{Ended, Grant, GrantEnd, GrantFilter, RevocationReason, StoreError},
+    token::ServerKey,
+};
 pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
 pub use mint::{MintRequest, Minted};
 
 use crate::{
     model::{ClientId, GrantId, UnixTime},
-    store::{Ended, Grant, GrantFilter, RevocationReason, Store, StoreError},
-    token::{CryptoError, ServerKey, SigningKey},
+    store::Store,
+    token::{CryptoError, SigningKey},
 };
 
 /// Settings of the built-in issuer.

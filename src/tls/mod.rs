@@ -13,6 +13,7 @@
 //!
 //! It must not decide who may sign in, and it writes no metrics: what happened is returned as [`TlsFacts`].
 
+mod backlog;
 mod certificates;
 pub mod dev;
 mod error;

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     TlsError, TlsFacts,
+    backlog::Backlog,
     records::Records,
     worker::{Outgoing, Worker},
 };
@@ -38,13 +39,6 @@ pub struct MailStream {
     broken: bool,
     /// A close_notify is on its way or sent.
     closing: bool,
-}
-
-/// Octets that the socket has not taken yet.
-#[derive(Debug, Default)]
-struct Backlog {
-    octets: Vec<u8>,
-    sent: usize,
 }
 
 /// How the peer's direction ended.
@@ -377,32 +371,6 @@ impl MailStream {
     }
 }
 
-impl Backlog {
-    fn is_empty(&self) -> bool {
-        self.octets.is_empty()
-    }
-
-    fn rest(&self) -> &[u8] {
-        self.octets.get(self.sent..).unwrap_or_default()
-    }
-
-    fn keep(&mut self, more: &[u8]) {
-        if more.is_empty() {
-            return;
-        }
-        self.octets.drain(..self.sent);
-        self.sent = 0;
-        self.octets.extend_from_slice(more);
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.sent += count;
-        if self.sent >= self.octets.len() {
-            *self = Self::default();
-        }
-    }
-}
-
 /// Gives the socket `octets` until it takes no more; how many it took. Less than all: the task will be woken.
 fn write(tcp: &mut TcpStream, cx: &mut Context<'_>, octets: &[u8]) -> io::Result<usize> {
     let mut taken = 0;
@@ -416,3 +384,6 @@ fn write(tcp: &mut TcpStream, cx: &mut Context<'_>, octets: &[u8]) -> io::Result
     }
     Ok(taken)
 }
+
+#[cfg(test)]
+mod tests;

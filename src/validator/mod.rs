@@ -26,10 +26,15 @@ use crate::{
     model::{
         GrantId, Login, Outcome, Principal, Protocol, SealedPassword, Secret, TokenHash, TokenKind, UnixTime,
     },
-    store::{Ended, RevocationReason, Revoked, Store, StoreError, TokenRecord},
-    token::{CryptoError, GrantKey, GrantPublicKey, OpaqueToken, SealContext, ServerKey},
+    store::{Store, TokenRecord},
+    token::{CryptoError, GrantKey, GrantPublicKey, OpaqueToken, SealContext},
 };
 
+/// For rooms that know the validator and not the store.
+pub use crate::{
+    store::{Ended, RevocationReason, Revoked, StoreError},
+    token::ServerKey,
+};
 pub use explain::{Explanation, Step, StepResult};
 pub use refusal::{PasswordRefusal, RefusalPolicy, Verdict};
 

@@ -129,3 +129,128 @@ impl State {
         self.first_refusals.insert(key, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: UnixTime = UnixTime(1_800_000_000);
+
+    struct Scene {
+        policy: RefusalPolicy,
+        backend: Arc<str>,
+        grant: GrantId,
+        other: GrantId,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            Self {
+                policy: RefusalPolicy::new(),
+                backend: "main".into(),
+                grant: GrantId::generate(),
+                other: GrantId::generate(),
+            }
+        }
+
+        fn bare(&self, seconds: i64) -> Verdict {
+            self.policy.observe(self.grant, &self.backend, PasswordRefusal::Bare, at(seconds))
+        }
+
+        fn success_of(&self, grant: GrantId, seconds: i64) {
+            self.policy.login_succeeded(grant, &self.backend, at(seconds));
+        }
+    }
+
+    fn at(seconds: i64) -> UnixTime {
+        UnixTime(START.0 + seconds)
+    }
+
+    #[test]
+    fn an_unambiguous_refusal_ends_the_grant_at_once() {
+        let scene = Scene::new();
+        let refusal = PasswordRefusal::Unambiguous;
+        assert_eq!(scene.policy.observe(scene.grant, &scene.backend, refusal, START), Verdict::EndGrant);
+    }
+
+    #[test]
+    fn bare_refusals_end_the_grant_half_a_minute_later_while_others_log_in() {
+        let scene = Scene::new();
+        assert_eq!(scene.bare(0), Verdict::Temporary);
+        scene.success_of(scene.other, 10);
+        assert_eq!(scene.bare(29), Verdict::Temporary);
+        assert_eq!(scene.bare(30), Verdict::EndGrant);
+    }
+
+    #[test]
+    fn bare_refusals_end_nothing_while_nobody_logs_in() {
+        let scene = Scene::new();
+        scene.success_of(scene.other, -1);
+        for seconds in (0..3600).step_by(60) {
+            assert_eq!(scene.bare(seconds), Verdict::Temporary);
+        }
+    }
+
+    #[test]
+    fn a_login_at_another_backend_does_not_count() {
+        let scene = Scene::new();
+        assert_eq!(scene.bare(0), Verdict::Temporary);
+        scene.policy.login_succeeded(scene.other, &"other".into(), at(10));
+        assert_eq!(scene.bare(60), Verdict::Temporary);
+    }
+
+    #[test]
+    fn a_login_of_the_same_grant_proves_its_password_and_clears_it() {
+        let scene = Scene::new();
+        assert_eq!(scene.bare(0), Verdict::Temporary);
+        scene.success_of(scene.other, 10);
+        scene.success_of(scene.grant, 20);
+        assert_eq!(scene.bare(60), Verdict::Temporary);
+        // Its own login is none of others.
+        scene.success_of(scene.grant, 70);
+        assert_eq!(scene.bare(80), Verdict::Temporary);
+        scene.success_of(scene.other, 90);
+        assert_eq!(scene.bare(110), Verdict::EndGrant);
+    }
+
+    #[test]
+    fn grants_are_judged_apart() {
+        let scene = Scene::new();
+        assert_eq!(scene.bare(0), Verdict::Temporary);
+        scene.success_of(GrantId::generate(), 10);
+        let refusal = PasswordRefusal::Bare;
+        assert_eq!(scene.policy.observe(scene.other, &scene.backend, refusal, at(60)), Verdict::Temporary);
+    }
+
+    #[test]
+    fn a_refusal_of_long_ago_is_forgotten() {
+        let scene = Scene::new();
+        assert_eq!(scene.bare(0), Verdict::Temporary);
+        scene.success_of(scene.other, 10);
+        let day = i64::try_from(RefusalPolicy::FORGET_AFTER.as_secs()).unwrap();
+        assert_eq!(scene.bare(day), Verdict::Temporary);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_ends_nothing() {
+        let scene = Scene::new();
+        assert_eq!(scene.bare(100), Verdict::Temporary);
+        scene.success_of(scene.other, 0);
+        assert_eq!(scene.bare(0), Verdict::Temporary);
+        assert_eq!(scene.bare(30), Verdict::Temporary);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let scene = Scene::new();
+        for _ in 0..2 * RefusalPolicy::CAPACITY {
+            let refusal = PasswordRefusal::Bare;
+            let verdict = scene.policy.observe(GrantId::generate(), &scene.backend, refusal, START);
+            assert_eq!(verdict, Verdict::Temporary);
+        }
+        assert_eq!(scene.policy.locked().first_refusals.len(), RefusalPolicy::CAPACITY);
+        let day = i64::try_from(RefusalPolicy::FORGET_AFTER.as_secs()).unwrap();
+        assert_eq!(scene.bare(day), Verdict::Temporary);
+        assert_eq!(scene.policy.locked().first_refusals.len(), 1);
+    }
+}

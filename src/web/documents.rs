@@ -22,6 +22,8 @@ pub struct Documents {
     pub protected_resource: Value,
     /// The public keys (RFC 7517 §5).
     pub keys: Value,
+    /// The path of the keys, as `jwks_uri` names it.
+    pub keys_path: String,
 }
 
 impl Documents {
@@ -34,6 +36,7 @@ impl Documents {
             metadata: json(issuer.metadata()),
             protected_resource: json(issuer.protected_resource()),
             keys: json(issuer.jwks()?),
+            keys_path: issuer.jwks_path(),
         })
     }
 
@@ -49,7 +52,7 @@ impl Documents {
                 "/.well-known/oauth-protected-resource",
                 published(METADATA_CACHE, self.protected_resource),
             )
-            .route(Issuer::JWKS_PATH, published(KEYS_CACHE, self.keys))
+            .route(&self.keys_path, published(KEYS_CACHE, self.keys))
     }
 }
 

@@ -372,6 +372,12 @@ fn a_secret_of_the_wrong_kind_is_not_repeated_in_the_error() {
     let account = "login = \"master\"\n[backend.main.master]\nuser = \"m\"\npassword = 271828\n";
     let said = fault_in(account);
     assert!(said.contains("must be a text, not a number") && !said.contains("271828"), "{said}");
+    for broken in
+        ["swordfish", "\"swordfish", "'swordfish", "\"swordfish\\q\"", "\"\"\"swordfish", "[\"swordfish\"]"]
+    {
+        let said = fault_in(&account.replace("271828", broken));
+        assert!(!said.contains("swordfish"), "{said}");
+    }
 }
 
 #[test]

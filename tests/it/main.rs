@@ -8,23 +8,38 @@
     reason = "tests fail by panicking"
 )]
 
+mod net;
+mod relay;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
+mod tls_upstream;
 
 mod bad_input;
 mod cli;
+mod cli_serve;
 mod cli_store;
 mod config;
 mod imap;
+#[cfg(feature = "server")]
+mod issuer;
 mod pop3_downstream;
 mod pop3_upstream;
+mod proxy_header;
 mod sample;
 mod sasl;
 mod sasl_oracle;
+#[cfg(feature = "server")]
+mod sealing;
 mod sessions;
+mod smtp;
 mod smtp_guard;
 mod smtp_model;
 #[cfg(feature = "server")]
+mod store;
+#[cfg(feature = "server")]
 mod telemetry;
+#[cfg(feature = "server")]
+mod validator;
 #[cfg(feature = "server")]
 mod web;

@@ -459,7 +459,7 @@ fn received(wire: &[u8]) -> Vec<u8> {
         let end = (at..wire.len()).find(|end| matches!(wire[*end], b'\r' | b'\n')).unwrap();
         let crlf = wire[end..].starts_with(b"\r\n");
         let line = &wire[at..end];
-        let stuffed = client_knows && line.first() == Some(&b'.') && !(line == b"." && !crlf);
+        let stuffed = client_knows && line.first() == Some(&b'.') && (line != b"." || crlf);
         text.extend_from_slice(if stuffed { &line[1..] } else { line });
         text.extend_from_slice(b"\r\n");
         client_knows = crlf;

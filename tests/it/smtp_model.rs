@@ -78,7 +78,7 @@ impl LooseServer {
                     self.message.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
                     self.message.extend_from_slice(b"\r\n");
                 }
-                _ => self.command(&line, &mut replies),
+                State::Command | State::Chunk { .. } => self.command(&line, &mut replies),
             }
         }
         replies.into_bytes()

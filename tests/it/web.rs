@@ -32,6 +32,7 @@ fn documents() -> Documents {
         metadata: json!({"issuer": "https://mail.example.org"}),
         protected_resource: json!({"resource": "https://mail.example.org"}),
         keys: json!({"keys": []}),
+        keys_path: "/oauth/jwks".to_owned(),
     }
 }
 

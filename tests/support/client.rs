@@ -68,7 +68,7 @@ impl Client {
         loop {
             if let Some(end) = self.received.iter().position(|octet| *octet == b'\n') {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
-                return Some(String::from_utf8_lossy(&line).trim_end().to_owned());
+                return Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned());
             }
             if self.fill() == 0 {
                 return None;

@@ -72,7 +72,8 @@ impl SqliteStore {
 /// Runs what is missing, all of it or nothing. Processes that start together wait for one another.
 async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
-    MIGRATIONS.run(&mut *transaction).await.map_err(migration_fault)?;
+    // `Migrator::run` on a borrowed connection makes a future that cannot be spawned; this is what it calls.
+    MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(migration_fault)?;
     transaction.commit().await.map_err(fault)
 }
 

@@ -1,0 +1,51 @@
+//! Listeners.
+
+use std::net::SocketAddr;
+
+use bearward::{
+    model::Protocol,
+    net::{ListenerConfig, ListenerTls, NetError, Service, accept, bind, canonical},
+};
+use tokio::net::TcpStream;
+
+fn listener(bind: &str) -> ListenerConfig {
+    ListenerConfig {
+        service: Service::Mail(Protocol::Imap),
+        bind: bind.parse().unwrap(),
+        tls: ListenerTls::Implicit,
+        mechanisms: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_has_its_sentence() {
+    let first = bind(&listener("127.0.0.1:0")).unwrap();
+    let address = first.local_addr().unwrap();
+    let refused = bind(&listener(&address.to_string())).unwrap_err();
+    assert!(matches!(refused, NetError::InUse(taken) if taken == address));
+    assert!(refused.to_string().contains(&address.to_string()), "{refused}");
+}
+
+#[tokio::test]
+async fn an_address_of_another_machine_has_its_sentence() {
+    let refused = bind(&listener("192.0.2.1:4993")).unwrap_err();
+    assert!(matches!(refused, NetError::NotOurs(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn the_ipv6_wildcard_takes_ipv4_and_names_it_so() {
+    let listening = bind(&listener("[::]:0")).unwrap();
+    let port = listening.local_addr().unwrap().port();
+    let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (accepted, peer) = accept(&listening).await;
+    assert_eq!(peer, client.local_addr().unwrap());
+    assert!(accepted.nodelay().unwrap());
+}
+
+#[test]
+fn a_mapped_address_is_told_as_ipv4() {
+    let mapped: SocketAddr = "[::ffff:192.0.2.7]:143".parse().unwrap();
+    assert_eq!(canonical(mapped), "192.0.2.7:143".parse().unwrap());
+    let own: SocketAddr = "[2001:db8::7]:143".parse().unwrap();
+    assert_eq!(canonical(own), own);
+}
