@@ -133,6 +133,20 @@ impl MailStream {
         poll_fn(|cx| Worker::lend(|worker| self.poll_close(cx, &mut worker.output))).await
     }
 
+    /// As [`MailStream::shutdown`], then reads and throws away until the client ends too: closing a socket over
+    /// unread octets resets the connection, and the reset may overtake the last words. The caller bounds the time.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn close(mut self) -> io::Result<()> {
+        self.shutdown().await?;
+        let mut ignored = Vec::new();
+        while self.read(&mut ignored).await? > 0 {
+            ignored.clear();
+        }
+        Ok(())
+    }
+
     /// What the handshake agreed on; `None` in clear.
     pub fn facts(&self) -> Option<TlsFacts> {
         self.tls.as_ref().and_then(|tls| tls.facts())

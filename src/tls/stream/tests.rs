@@ -5,7 +5,7 @@
     reason = "tests fail by panicking"
 )]
 
-use std::{future::poll_fn, sync::Arc, task::Poll};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
@@ -99,6 +99,27 @@ async fn what_passed_before_login_is_wiped_from_the_workers_buffers() {
     Worker::lend(|worker| {
         assert!(!worker.input.windows(7).any(|seen| seen == b"correct"));
     });
+}
+
+#[tokio::test]
+async fn last_words_arrive_although_the_client_keeps_sending() {
+    let (mut client, mut stream) = encrypted().await;
+    client.write_all(&[b'x'; 200_000]).await.unwrap();
+    client.flush().await.unwrap();
+    stream.read(&mut Vec::new()).await.unwrap();
+    stream.write_all(b"* BYE\r\n").await.unwrap();
+    let closing = tokio::spawn(stream.close());
+    for _ in 0..3 {
+        // A reset would show here.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        client.write_all(b"more").await.unwrap();
+        client.flush().await.unwrap();
+    }
+    let mut words = Vec::new();
+    client.read_to_end(&mut words).await.unwrap();
+    assert_eq!(words, b"* BYE\r\n");
+    client.shutdown().await.unwrap();
+    closing.await.unwrap().unwrap();
 }
 
 #[test]
