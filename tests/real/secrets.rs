@@ -1,6 +1,9 @@
 //! What is left behind by a sign-in.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use base64::{
     Engine,
@@ -77,7 +80,7 @@ fn neither_password_nor_token_is_left_in_store_backup_or_log() {
     }
 }
 
-fn collect(folder: &PathBuf, files: &mut Vec<PathBuf>) {
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         if entry.file_type().unwrap().is_dir() {
             collect(&entry.path(), files);

@@ -20,7 +20,7 @@ def ask(*words):
 
 told = ask("token", "inspect", token)
 assert told["outcome"] == "ok" and told["user"] == login, told
-assert told["grant_id"] in [grant["id"] for grant in ask("grant", "list")]
+assert told["grant_id"] in [grant["grant_id"] for grant in ask("grant", "list")]
 
 idling = mail.signed_in_imap(ca, imaps, "OAUTHBEARER", login, token)
 idling.select()

@@ -71,7 +71,6 @@ impl Bearward {
             smtps: ports.next(),
             smtp: ports.next(),
             https: ports.next(),
-            ca: folder.ca(),
         };
         fs::write(&file, configuration(folder, &data, &target, login, backend, log)).unwrap();
         let mut command = Command::new("setpriv");
@@ -175,6 +174,16 @@ fn configuration(
     }
     let _ = writeln!(text, "[backend.main.tls]\nca = \"{}\"", folder.ca().display());
     let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
+    // Some clients never answer an error challenge, and wait.
+    let _ = writeln!(text, "[limits]\ndummy_response_timeout = \"1s\"");
     let _ = writeln!(text, "[telemetry]\nlog = \"{log}\"\nmetrics = \"off\"");
     text
+}
+
+impl Drop for Bearward {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("Bearward's log:\n{}", self.log());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -11,7 +11,7 @@ use super::Servers;
 /// Seconds that one client may take.
 const LIMIT: &str = "60";
 
-/// Where Bearward listens, and whom to trust there.
+/// Where Bearward listens.
 pub(crate) struct Target {
     pub(crate) imaps: u16,
     pub(crate) imap: u16,
@@ -19,7 +19,6 @@ pub(crate) struct Target {
     pub(crate) smtps: u16,
     pub(crate) smtp: u16,
     pub(crate) https: u16,
-    pub(crate) ca: PathBuf,
 }
 
 /// How a client ended, and all that it said.

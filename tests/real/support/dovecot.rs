@@ -114,3 +114,11 @@ fn require_version() {
     let version = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(version.starts_with("2.3."), "these tests configure Dovecot 2.3, and here is {version}");
 }
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("Dovecot's log:\n{}", self.log());
+        }
+    }
+}

@@ -133,3 +133,11 @@ fn services(ports: &PostfixPorts) -> String {
     }
     text + "postlog unix-dgram n - n - 1 postlogd\n"
 }
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("Postfix's log:\n{}", self.log());
+        }
+    }
+}
