@@ -152,7 +152,9 @@ async fn a_token_ends_at_its_second_also_in_the_cache() {
     let minted = house.mint().await;
     house.validator.validate(&minted.access_token, &IMAP, later(3599)).await.unwrap();
     for _ in 0..2 {
-        let rejection = house.validator.validate(&minted.access_token, &IMAP, later(3600)).await.unwrap_err();
+        let validation = house.validator.validate_noting(&minted.access_token, &IMAP, later(3600)).await;
+        assert!(!validation.cached, "no row is kept beyond its end");
+        let rejection = validation.result.unwrap_err();
         assert_eq!((rejection.outcome(), rejection), (Outcome::Expired, Rejection::Expired));
     }
 }
