@@ -31,6 +31,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "upstream",
             "tls",
             "admin",
+            "proto",
+            "token",
             "sample",
             "model",
             "telemetry",

@@ -11,7 +11,6 @@ use crate::{
     model::{Mechanism, Outcome, Principal, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Refusal, RefusalKind},
     relay::EndReason,
-    store::RevocationReason,
     telemetry::SignIn,
     upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteKey},
     validator::{PasswordRefusal, Rejection, Request, Verdict},
@@ -263,8 +262,7 @@ async fn refused_password(
     match shared.refusals.observe(principal.grant, &backend.config().name, refusal, now) {
         Verdict::Temporary => Denied { kind: RefusalKind::Unavailable, outcome, detail },
         Verdict::EndGrant => {
-            let ended =
-                shared.validator.end_grant(principal.grant, RevocationReason::PasswordRefused, now).await;
+            let ended = shared.validator.end_refused_grant(principal.grant, now).await;
             shared.registry.end_grant(principal.grant);
             match ended {
                 Ok(_) => Denied { kind: RefusalKind::InvalidToken, outcome, detail },

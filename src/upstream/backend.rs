@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 
 use super::{Config, Route, RouteKey, Server, connect, connect::LoggedIn, connect::LoginError, login};
 use crate::{
-    model::{Login, Principal, Protocol, Secret},
+    model::{Login, Principal, Protocol, Secret, SessionId},
     proto::{ClientFacts, LoginAs, Offer},
     telemetry::Metrics,
     tls::{TlsError, UpstreamTls},
@@ -94,6 +95,7 @@ impl Backend {
     }
 
     /// Whether the mailbox password is right, found by logging in with it; the protocol that tells most first.
+    /// `client` is the address of whoever signs in.
     ///
     /// # Errors
     /// [`LoginError`], as for a login.
@@ -101,7 +103,7 @@ impl Backend {
         &self,
         user: &Login,
         password: &Secret,
-        client: Option<ClientFacts>,
+        client: IpAddr,
     ) -> Result<(), LoginError> {
         let name = self.config.login_name.render(user)?;
         let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
@@ -109,7 +111,16 @@ impl Backend {
         let protocol = protocol.ok_or_else(|| LoginError::NoServer(self.config.name.to_string()))?;
         let plan =
             || Ok(LoginAs::Password { authcid: name.clone(), authzid: None, password: password.clone() });
-        self.open(protocol, plan, client).await.map(drop)
+        // There is no mail connection: only the address of whoever is at the keyboard is known.
+        let facts = ClientFacts {
+            address: SocketAddr::new(client, 0),
+            local: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            name: None,
+            session: SessionId::new(0),
+            encrypted: true,
+            ttl: 1,
+        };
+        self.open(protocol, plan, Some(facts)).await.map(drop)
     }
 
     /// Asks each server of `protocol` what it offers, without logging in; remembers what all that answer keep.

@@ -42,6 +42,33 @@ pub enum LoginError {
     NoServer(String),
 }
 
+/// Who is to blame for a failed login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The name or the password.
+    Credential,
+    /// The operator must act.
+    Operator,
+    /// Nobody: it may work later.
+    Passing,
+}
+
+impl LoginError {
+    /// Who is to blame, when a person gave the password a moment ago. A bare refusal counts as a wrong password
+    /// then: the person can say it again.
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::Failure(Failure::WrongPassword(_) | Failure::Refused(_)) | Self::Plan(_) => {
+                Blame::Credential
+            }
+            Self::Failure(Failure::Operator(_)) | Self::NoServer(_) => Blame::Operator,
+            Self::Failure(Failure::Temporary(_) | Failure::Protocol(_)) | Self::Unreachable(_) => {
+                Blame::Passing
+            }
+        }
+    }
+}
+
 /// Octets read from a mail server at a time while logging in.
 const CHUNK: usize = 4096;
 

@@ -14,7 +14,7 @@ mod login;
 mod route;
 
 pub use backend::{Backend, Backends, BackendsError, Probe};
-pub use connect::{LoggedIn, LoginError};
+pub use connect::{Blame, LoggedIn, LoginError};
 pub use login::PlanError;
 pub use route::RouteKey;
 

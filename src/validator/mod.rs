@@ -170,6 +170,14 @@ impl Validator {
         ended
     }
 
+    /// Ends a grant whose sealed password the mail server no longer takes.
+    ///
+    /// # Errors
+    /// As [`Self::end_grant`].
+    pub async fn end_refused_grant(&self, grant: GrantId, now: UnixTime) -> Result<Ended, StoreError> {
+        self.end_grant(grant, RevocationReason::PasswordRefused, now).await
+    }
+
     /// Forgets every cached token of a grant that was revoked.
     pub fn forget_grant(&self, grant: GrantId) {
         self.forget(&[Revoked::Grant(grant)]);

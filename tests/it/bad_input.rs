@@ -67,7 +67,7 @@ fn imap_takes_a_cancel_and_an_empty_response() {
     let challenge = decode_challenge(&client.expect("+ "));
     assert_eq!(challenge["status"], "invalid_request");
     client.say("AQ==");
-    client.expect("b NO");
+    client.expect("b BAD");
     imap_still_signs_in(&mut client, &trial);
 }
 

@@ -2,39 +2,27 @@
 
 use std::net::SocketAddr;
 
-use bearward::{
-    model::Protocol,
-    net::{ListenerConfig, ListenerTls, NetError, Service, accept, bind, canonical},
-};
+use bearward::net::{NetError, accept, bind, canonical};
 use tokio::net::TcpStream;
-
-fn listener(bind: &str) -> ListenerConfig {
-    ListenerConfig {
-        service: Service::Mail(Protocol::Imap),
-        bind: bind.parse().unwrap(),
-        tls: ListenerTls::Implicit,
-        mechanisms: Vec::new(),
-    }
-}
 
 #[tokio::test]
 async fn a_port_in_use_has_its_sentence() {
-    let first = bind(&listener("127.0.0.1:0")).unwrap();
+    let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = first.local_addr().unwrap();
-    let refused = bind(&listener(&address.to_string())).unwrap_err();
+    let refused = bind(address).unwrap_err();
     assert!(matches!(refused, NetError::InUse(taken) if taken == address));
     assert!(refused.to_string().contains(&address.to_string()), "{refused}");
 }
 
 #[tokio::test]
 async fn an_address_of_another_machine_has_its_sentence() {
-    let refused = bind(&listener("192.0.2.1:4993")).unwrap_err();
+    let refused = bind("192.0.2.1:4993".parse().unwrap()).unwrap_err();
     assert!(matches!(refused, NetError::NotOurs(_)), "{refused}");
 }
 
 #[tokio::test]
 async fn the_ipv6_wildcard_takes_ipv4_and_names_it_so() {
-    let listening = bind(&listener("[::]:0")).unwrap();
+    let listening = bind("[::]:0".parse().unwrap()).unwrap();
     let port = listening.local_addr().unwrap().port();
     let client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (accepted, peer) = accept(&listening).await;

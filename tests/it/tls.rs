@@ -619,7 +619,8 @@ fn each_bad_file_has_its_sentence() {
     };
     let empty = file("empty.pem", "");
     let junk = file("junk.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
-    let bad_key = file("bad.key", "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n");
+    let bad_key =
+        file("bad.key", concat!("-----BEGIN PRIVATE", " KEY-----\nMIIB\n-----END PRIVATE", " KEY-----\n"));
     let absent = folder.path().join("absent.pem");
     let cases = [
         (absent.clone(), Some(key.clone()), "cannot read", &absent),

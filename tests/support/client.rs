@@ -96,14 +96,6 @@ impl Client {
         line
     }
 
-    /// Exactly `count` octets.
-    pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
-        while self.received.len() < count {
-            assert!(self.fill() > 0, "the connection ended after {} of {count} octets", self.received.len());
-        }
-        self.received.drain(..count).collect()
-    }
-
     /// Reads to the end of the connection; what came.
     pub(crate) fn rest(&mut self) -> String {
         while self.fill() > 0 {}

@@ -69,10 +69,6 @@ impl Trial {
         Path::new(self.text("/ca_file"))
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Everything logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("log")
