@@ -49,6 +49,7 @@ impl Postfix {
              smtpd_tls_cert_file = {tls}/server.pem\nsmtpd_tls_key_file = {tls}/server.key\n\
              smtpd_tls_security_level = may\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {sasl}\n\
              smtpd_sasl_security_options = noanonymous\nsmtpd_authorized_xclient_hosts = {xclient}\n\
+             smtpd_authorized_xforward_hosts = 127.0.0.1\n\
              smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination\n\
              smtpd_client_connection_rate_limit = 0\nsmtpd_client_connection_count_limit = 0\n\
              message_size_limit = 33554432\nsmtpd_discard_ehlo_keywords = \n",
