@@ -85,8 +85,11 @@ fn write_page(
              <th scope=\"col\">Server</th><th scope=\"col\">Port</th><th scope=\"col\">Security</th>\
              <th scope=\"col\">Sign-in</th></tr></thead>\n<tbody>\n",
         )?;
-        for endpoint in endpoints {
-            write_endpoint(html, hostname, endpoint)?;
+        for (index, endpoint) in endpoints.iter().enumerate() {
+            // Listeners on several addresses are one to a client.
+            if !endpoints.iter().take(index).any(|earlier| earlier == endpoint) {
+                write_endpoint(html, hostname, endpoint)?;
+            }
         }
         html.write_str("</tbody>\n</table>\n")?;
     }
@@ -150,6 +153,19 @@ mod tests {
         let html = std::str::from_utf8(&page.0).unwrap();
         assert!(html.contains("<h1>&lt;script&gt;&quot;&#39;&amp;</h1>"), "{html}");
         assert!(!html.contains("<script"));
+    }
+
+    #[test]
+    fn the_same_port_on_two_addresses_is_one_row() {
+        let endpoint = Endpoint {
+            protocol: Protocol::Imap,
+            port: 993,
+            security: Security::Tls,
+            mechanisms: vec![Mechanism::XOAuth2],
+        };
+        let other = Endpoint { port: 143, security: Security::StartTls, ..endpoint.clone() };
+        let page = Page::render("mail.example.org", &[endpoint.clone(), other, endpoint], true);
+        assert_eq!(std::str::from_utf8(&page.0).unwrap().matches("<tr><td>").count(), 2);
     }
 
     #[test]
