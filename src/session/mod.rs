@@ -1,6 +1,6 @@
 //! The straight line of one session, and the registry of live sessions.
 //!
-//! A session is read top to bottom in [`line`]: accept, speak, validate, route, log in, relay. Until the relay it
+//! A session is read top to bottom in [`mod@line`]: accept, speak, validate, route, log in, relay. Until the relay it
 //! runs in one boxed future that is dropped as a whole; the relay is a small task of its own.
 //!
 //! Invariants:
