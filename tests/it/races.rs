@@ -226,7 +226,8 @@ fn a_mail_server_that_ends_gives_the_client_a_clean_end() {
         let upstream = Upstream::start(vec![Act::Close]);
         let serve = serve(protocol, &upstream);
         let token = token(&serve);
-        upstream.play(taking(protocol, vec![until("QUIT\r\n"), crate::support::send("221 bye\r\n"), Act::Close]));
+        upstream
+            .play(taking(protocol, vec![until("QUIT\r\n"), crate::support::send("221 bye\r\n"), Act::Close]));
         let mut client = serve.sign_in(protocol, &token, "QUIT\r\n");
         client.line();
         assert!(client.clean_rest().ends_with("221 bye\r\n"), "{protocol}");

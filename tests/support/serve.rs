@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{Read as _, Write as _},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -71,14 +71,24 @@ impl Serve {
         self.folder.path().join(name)
     }
 
+    /// Where `protocol` is served.
+    pub(crate) fn address(&self, protocol: &str) -> SocketAddr {
+        let port = match protocol {
+            "imap" => self.imaps,
+            "pop3" => self.pop3s,
+            _ => self.smtps,
+        };
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
     /// A client on implicit TLS that has read its greeting, and said EHLO where that is due.
     pub(crate) fn connect(&self, protocol: &str) -> Client {
-        let (port, greeting) = match protocol {
-            "imap" => (self.imaps, "* OK "),
-            "pop3" => (self.pop3s, "+OK"),
-            _ => (self.smtps, "220 "),
+        let greeting = match protocol {
+            "imap" => "* OK ",
+            "pop3" => "+OK",
+            _ => "220 ",
         };
-        let mut client = Client::tls(port, &self.path("certs/ca.pem"));
+        let mut client = Client::tls(self.address(protocol).port(), &self.path("certs/ca.pem"));
         client.expect(greeting);
         if protocol == "smtp" {
             client.say("EHLO client.example.org");

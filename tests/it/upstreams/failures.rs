@@ -134,7 +134,7 @@ fn an_unambiguous_refusal_of_a_sealed_password_ends_the_grant() {
         serve.wait_for_log(&["outcome=\"backend_refused\""]);
         serve.wait_for_log(&["outcome=\"invalid_token\""]);
         let listed: serde_json::Value =
-            serde_json::from_str(&serve.succeed(&["grant", "list", "--json"], "")).expect("JSON");
+            serde_json::from_str(&serve.succeed(&["grant", "list", "--all", "--json"], "")).expect("JSON");
         let listed = listed.as_array().expect("an array");
         let ended = listed.iter().find(|listed| listed["grant_id"] == grant.as_str()).expect("the grant");
         assert!(ended["revoked_at"].is_number(), "{ended}");
