@@ -36,7 +36,7 @@ impl Serve {
              [tls]\ncertificate = \"certs/server.pem\"\nprivate_key = \"certs/server.key\"\n\
              [issuer]\nurl = \"https://localhost\"\n\
              [telemetry]\nmetrics = \"off\"\n\
-             [session]\ndrain_timeout = \"1s\"\n",
+             [session]\ndrain_timeout = \"4s\"\n",
         );
         let listeners = [("imap", imaps), ("pop3", pop3s), ("smtp", smtps)];
         for (protocol, port) in listeners.into_iter().filter(|(protocol, _)| has_servers(backend, protocol)) {
