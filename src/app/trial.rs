@@ -229,13 +229,13 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
          data_dir = {data}\n\n\
          [tls]\ncertificate = {certificate}\nprivate_key = {key}\n\n\
          [issuer]\nurl = \"https://{HOSTNAME}:{https}\"\n\n\
-         [telemetry]\nmetrics = \"127.0.0.1:{metrics}\"\n\n\
+         [telemetry]\nmetrics = \"{metrics}\"\n\n\
          [backend.sample]\nlogin = \"sealed\"\nimap = {imap}\nsmtp = {smtp}\npop3 = {pop3}\n",
         data = quote(data_dir),
         certificate = quote(&identity.server.certificate),
         key = quote(identity.server.private_key.as_ref().unwrap_or(&identity.server.certificate)),
         https = ports.https,
-        metrics = ports.metrics,
+        metrics = metrics_address(ports.metrics),
         imap = server("imap", sample.imap),
         smtp = server("smtp", sample.smtp),
         pop3 = server("pop3", sample.pop3),
@@ -252,6 +252,12 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
         }
     }
     text
+}
+
+/// Where metrics are served. They are beside the point of a trial, so a taken port does not stop it.
+fn metrics_address(port: u16) -> String {
+    let address = format!("127.0.0.1:{port}");
+    if std::net::TcpListener::bind(&address).is_ok() { address } else { "off".to_owned() }
 }
 
 async fn first_token(config: &Config, users: &[TrialUser]) -> Result<String, TrialError> {

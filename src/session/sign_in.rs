@@ -13,7 +13,7 @@ use crate::{
     relay::EndReason,
     telemetry::SignIn,
     upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteKey},
-    validator::{PasswordRefusal, Rejection, Request, Verdict},
+    validator::{PasswordRefusal, Rejection, Request, Seen, Verdict},
 };
 
 /// How many proxies may follow this one.
@@ -89,7 +89,7 @@ async fn attempt_sign_in(
 ) -> Result<SignedIn, Denied> {
     let now = UnixTime::now();
     let entry = shared.registry.enter(connection.id, connection.protocol, connection.peer.ip(), now);
-    let principal = validate(shared, connection, &attempt, trail, now).await?;
+    let (principal, seen) = validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
 
@@ -120,7 +120,7 @@ async fn attempt_sign_in(
     if is_sealed(backend) {
         shared.refusals.login_succeeded(principal.grant, &backend.config().name, UnixTime::now());
     }
-    check_again(shared, &entry, &principal).await?;
+    check_again(shared, &entry, &principal, seen).await?;
     Ok(SignedIn { entry, upstream })
 }
 
@@ -130,7 +130,7 @@ async fn validate(
     attempt: &Attempt,
     trail: &mut Trail,
     now: UnixTime,
-) -> Result<Principal, Denied> {
+) -> Result<(Principal, Seen), Denied> {
     let (token, authzid) = match &attempt.credentials {
         Credentials::Bearer { token, authzid } => (token, authzid.as_deref()),
         Credentials::Password { login, .. } => {
@@ -144,11 +144,13 @@ async fn validate(
     let validation = shared.validator.validate_noting(token, &request, now).await;
     let outcome = validation.result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok);
     shared.validations.count(outcome, validation.cached);
-    validation.result.map_err(|rejection| Denied {
-        kind: rejection_kind(&rejection),
-        outcome,
-        detail: rejection.to_string(),
-    })
+    match validation.result {
+        Ok(principal) => Ok((principal, validation.seen)),
+        Err(rejection) => {
+            let (kind, detail) = (rejection_kind(&rejection), rejection.to_string());
+            Err(Denied { kind, outcome, detail })
+        }
+    }
 }
 
 fn rejection_kind(rejection: &Rejection) -> RefusalKind {
@@ -180,13 +182,18 @@ fn bind(shared: &Shared, entry: &Entry, principal: &Principal, backend: &Arc<str
 
 /// The last look before the relay: a revocation since the validation is found either here, or by the registry,
 /// which knows the grant since before the upstream login.
-async fn check_again(shared: &Shared, entry: &Entry, principal: &Principal) -> Result<(), Denied> {
+async fn check_again(
+    shared: &Shared,
+    entry: &Entry,
+    principal: &Principal,
+    seen: Seen,
+) -> Result<(), Denied> {
     let ended = |detail: &str| Denied {
         kind: RefusalKind::InvalidToken,
         outcome: Outcome::InvalidToken,
         detail: detail.to_owned(),
     };
-    match shared.validator.is_live(principal.grant, UnixTime::now()).await {
+    match shared.validator.is_still_live(principal.grant, seen, UnixTime::now()).await {
         Ok(true) => {}
         Ok(false) => return Err(ended("the grant ended during the sign-in")),
         Err(error) => {
