@@ -6,6 +6,7 @@
 //! Invariants:
 //! - a session is in the registry before its token is looked up, and its grant is checked once more after the
 //!   upstream login, so that no revocation falls between;
+//! - whoever ends a session (revocation, operator, drain, a client that leaves) ends the wait for its mail server too;
 //! - a token that is not good never causes a connection to a mail server;
 //! - an outage is answered as temporary and never as a wrong credential.
 //!

@@ -41,15 +41,18 @@ struct Trail {
 }
 
 /// Decides one attempt. Exactly one sign-in event is written, whatever happens.
+///
+/// `left` is ready when the client has gone: nobody waits for the mail server any more then.
 pub(super) async fn sign_in(
     shared: &Shared,
     connection: &Connection,
     attempt: Attempt,
+    left: impl Future<Output = ()>,
 ) -> Result<SignedIn, Refusal> {
     let started = Instant::now();
     let mechanism = attempt.mechanism;
     let mut trail = Trail::default();
-    let result = attempt_sign_in(shared, connection, attempt, &mut trail).await;
+    let result = attempt_sign_in(shared, connection, attempt, left, &mut trail).await;
     let (outcome, detail) = match &result {
         Ok(_) => (Outcome::Ok, None),
         Err(denied) => (denied.outcome, Some(denied.detail.as_str())),
@@ -85,6 +88,7 @@ async fn attempt_sign_in(
     shared: &Shared,
     connection: &Connection,
     attempt: Attempt,
+    left: impl Future<Output = ()>,
     trail: &mut Trail,
 ) -> Result<SignedIn, Denied> {
     let now = UnixTime::now();
@@ -113,7 +117,15 @@ async fn attempt_sign_in(
         encrypted: true,
         ttl: PROXY_TTL,
     };
-    let upstream = match backend.login(connection.protocol, &principal, facts).await {
+    // Only this wait is cut short: what follows a mail server's answer is done to its end.
+    let answered = tokio::select! {
+        biased;
+        reason = entry.live().switch.thrown() => return Err(ended(reason)),
+        () = shared.drain.cancelled() => return Err(ended(EndReason::Drain)),
+        () = left => return Err(client_left()),
+        answered = backend.login(connection.protocol, &principal, facts) => answered,
+    };
+    let upstream = match answered {
         Ok(upstream) => upstream,
         Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
     };
@@ -188,14 +200,9 @@ async fn check_again(
     principal: &Principal,
     seen: Seen,
 ) -> Result<(), Denied> {
-    let ended = |detail: &str| Denied {
-        kind: RefusalKind::InvalidToken,
-        outcome: Outcome::InvalidToken,
-        detail: detail.to_owned(),
-    };
     match shared.validator.is_still_live(principal.grant, seen, UnixTime::now()).await {
         Ok(true) => {}
-        Ok(false) => return Err(ended("the grant ended during the sign-in")),
+        Ok(false) => return Err(ended(EndReason::Revoked)),
         Err(error) => {
             let detail = error.to_string();
             return Err(Denied {
@@ -205,14 +212,29 @@ async fn check_again(
             });
         }
     }
-    match entry.live().switch.killed() {
-        Some(EndReason::Drain) => {
-            let detail = "shutting down".to_owned();
-            Err(Denied { kind: RefusalKind::Unavailable, outcome: Outcome::BackendUnreachable, detail })
-        }
-        Some(reason) => Err(ended(&format!("ended during the sign-in: {reason}"))),
-        None => Ok(()),
-    }
+    entry.live().switch.killed().map_or(Ok(()), |reason| Err(ended(reason)))
+}
+
+/// A sign-in that was ended from here. Only the end of its right is the token's fault.
+fn ended(reason: EndReason) -> Denied {
+    let (kind, outcome) = match reason {
+        EndReason::Expired => (RefusalKind::InvalidToken, Outcome::Expired),
+        EndReason::Revoked => (RefusalKind::InvalidToken, Outcome::InvalidToken),
+        EndReason::ClientClosed
+        | EndReason::ClientIo
+        | EndReason::Drain
+        | EndReason::GuardViolation
+        | EndReason::Idle
+        | EndReason::Killed
+        | EndReason::ServerClosed
+        | EndReason::ServerIo => (RefusalKind::Unavailable, Outcome::Policy),
+    };
+    Denied { kind, outcome, detail: format!("ended during the sign-in: {reason}") }
+}
+
+fn client_left() -> Denied {
+    let detail = "the client left while the mail server was asked".to_owned();
+    Denied { kind: RefusalKind::Unavailable, outcome: Outcome::ProtocolError, detail }
 }
 
 async fn login_denied(
@@ -227,7 +249,7 @@ async fn login_denied(
         LoginError::Failure(Failure::Temporary(_) | Failure::Protocol(_)) | LoginError::Unreachable(_) => {
             denied(RefusalKind::Unavailable, Outcome::BackendUnreachable)
         }
-        LoginError::Failure(Failure::Operator(_)) | LoginError::NoServer(_) => {
+        LoginError::Failure(Failure::Operator(_)) | LoginError::NoServer(_) | LoginError::Untrusted(_) => {
             operators_fault(backend, &detail);
             denied(RefusalKind::OperatorFault, Outcome::BackendRefused)
         }
