@@ -22,6 +22,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// # Errors
 /// [`AppError`] when a part cannot be built or a socket cannot be bound. Nothing is served then.
 pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError> {
+    warn_of_risks(&config);
     let parts = Arc::new(Parts::build(config).await?);
     let sockets = Sockets::bind(&parts)?;
     housekeeping::first_probe(&parts).await;
@@ -36,6 +37,19 @@ pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError>
     wait_for_stop(&parts).await?;
     drain(&parts, &stop, &tasks).await;
     Ok(())
+}
+
+/// Says aloud what the operator has allowed, or not done yet.
+fn warn_of_risks(config: &Config) {
+    if config.tls.default.is_none() {
+        tracing::warn!("no [tls] certificate is set: a self-signed one is shown, which clients refuse");
+    }
+    for backend in config.backends.iter().filter(|backend| backend.tls.insecure_no_verify) {
+        tracing::warn!(
+            backend = %backend.name,
+            "verify = false: whoever can stand between here and this mail server can read and change everything"
+        );
+    }
 }
 
 /// Every socket, bound before anything is served, so that a port in use stops the start as a whole.
