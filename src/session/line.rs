@@ -171,7 +171,13 @@ async fn dialogue(
     let mut behind = Zeroizing::new(Vec::new());
     loop {
         match machine.poll() {
-            Step::Send(octets) => outgoing.extend_from_slice(&octets),
+            Step::Send(octets) => {
+                outgoing.extend_from_slice(&octets);
+                // A client that pipelines small commands and reads nothing must not make us keep the answers.
+                if outgoing.len() >= CHUNK {
+                    flush(&mut client, &mut outgoing, deadline).await?;
+                }
+            }
             Step::Ask(Question::Authenticate(attempt)) => {
                 let left = until_left(&mut client, &mut behind);
                 let answer = match sign_in(shared, &connection, attempt, left).await {
@@ -253,7 +259,12 @@ async fn receive(
     awaits_dummy_response: bool,
     deadline: Instant,
 ) -> Received {
-    let dummy = Instant::now() + shared.limits.dummy_response_timeout;
+    let now = Instant::now();
+    // Also for a client that always has something to say: below, what it says comes first.
+    if now >= deadline {
+        return Received::Ended(Some("too slow to sign in"));
+    }
+    let dummy = now + shared.limits.dummy_response_timeout;
     let wait = if awaits_dummy_response { deadline.min(dummy) } else { deadline };
     tokio::select! {
         biased;

@@ -81,6 +81,10 @@ impl Records {
         outgoing: &mut Outgoing,
     ) -> Result<usize, Error> {
         let handshaking = !self.is_established();
+        if handshaking {
+            // What another connection of this thread left there is not this one's.
+            drop(certificates::take_sni());
+        }
         let used = self.drive(incoming, clear, outgoing, Goal::Read);
         if handshaking && let Some(name) = certificates::take_sni() {
             self.sni = Some(name);

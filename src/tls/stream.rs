@@ -257,11 +257,12 @@ impl MailStream {
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>, worker: &mut Worker) -> Poll<Result<(), TlsError>> {
         while !self.tls.as_ref().is_some_and(|tls| tls.is_established()) {
-            ready!(self.poll_flush(cx))?;
-            ready!(self.poll_records(cx, worker, READ_BEFORE_LOGIN)).map_err(TlsError::of_io)?;
+            // An end may come along with the last flight, behind octets that still count.
             if self.ending != Ending::Open {
                 return Poll::Ready(Err(TlsError::Left));
             }
+            ready!(self.poll_flush(cx))?;
+            ready!(self.poll_records(cx, worker, READ_BEFORE_LOGIN)).map_err(TlsError::of_io)?;
         }
         if !worker.clear.is_empty() {
             self.early.extend_from_slice(&worker.clear);

@@ -12,7 +12,7 @@ use bearward::{
     model::{Protocol, UnixTime},
     tls::{
         CertificateFiles, Certificates, Config, MailStream, MinVersion, ServerConfig, ServerTls, TlsError,
-        TlsFacts, dev, provider,
+        TlsFacts, accept_https, dev, provider,
     },
 };
 use rustls::{
@@ -22,6 +22,8 @@ use rustls::{
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::support::wait;
 
 /// A development certificate, and a server and clients that use it.
 struct Edge {
@@ -263,6 +265,38 @@ async fn a_hello_may_be_cut_into_many_records() {
     }
 }
 
+// One thread, on which the two handshakes meet.
+#[tokio::test]
+async fn a_client_without_a_server_name_does_not_get_that_of_another_connection() {
+    let edge = edge();
+    let https = edge.tls.https();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = client_config(edge.folder.path(), &TLS13, &[]);
+    let named = tokio::task::spawn_blocking(move || Client::new(address, config).handshake());
+    let (tcp, _) = listener.accept().await.unwrap();
+    accept_https(tcp, https).await.unwrap();
+    named.await.unwrap().unwrap();
+
+    let (address, served) =
+        server(edge.tls.mail(Protocol::Imap), async |stream| stream.unwrap().facts()).await;
+    let mut config = client_config(edge.folder.path(), &TLS13, &[]);
+    config.enable_sni = false;
+    aside(move || {
+        let mut client = Client::new(address, config);
+        // The hello comes in two reads, as a long one does.
+        let mut hello = Vec::new();
+        client.tls.write_tls(&mut hello).unwrap();
+        let (front, rest) = hello.split_at(50);
+        client.tcp.write_all(front).unwrap();
+        wait(Duration::from_millis(100));
+        client.tcp.write_all(rest).unwrap();
+        client.handshake().unwrap();
+    })
+    .await;
+    assert_eq!(served.await.unwrap().unwrap().sni, None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_records_may_come_at_once_even_behind_the_handshake() {
     let edge = edge();
@@ -315,6 +349,31 @@ async fn a_close_notify_ends_one_direction_only() {
         .await;
         assert!(!served.await.unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_notify_in_the_last_flight_of_the_handshake_is_an_end_behind_it() {
+    let edge = edge();
+    let (address, served) = server(edge.tls.mail(Protocol::Imap), |stream| async move {
+        let mut stream = stream.unwrap();
+        let mut got = Vec::new();
+        while stream.read(&mut got).await.unwrap() > 0 {}
+        got
+    })
+    .await;
+    let client = client_config(edge.folder.path(), &TLS13, &[]);
+    aside(move || {
+        let mut client = Client::new(address, client);
+        client.tls.writer().write_all(b"early").unwrap();
+        client.send();
+        while client.tls.is_handshaking() {
+            client.receive().unwrap();
+        }
+        client.tls.send_close_notify();
+        client.send();
+    })
+    .await;
+    assert_eq!(served.await.unwrap(), b"early");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -433,6 +492,7 @@ async fn a_changed_record_ends_the_session_with_bad_record_mac() {
     for version in [&TLS12, &TLS13] {
         let (address, served) = server(edge.tls.mail(Protocol::Imap), |stream| async move {
             let mut stream = stream.unwrap();
+            stream.write_all(b"* OK\r\n").await.unwrap();
             let mut got = Vec::new();
             let failed = stream.read(&mut got).await.unwrap_err();
             assert!(stream.read(&mut got).await.is_err(), "it stays broken");
@@ -445,6 +505,8 @@ async fn a_changed_record_ends_the_session_with_bad_record_mac() {
         let seen = aside(move || {
             let mut client = Client::new(address, client);
             client.handshake().unwrap();
+            // The handshake is over on both sides, so the record cannot be part of its last flight.
+            assert_eq!(client.read_exactly(6), b"* OK\r\n");
             client.tls.writer().write_all(b"a LOGOUT\r\n").unwrap();
             let mut octets = Vec::new();
             client.tls.write_tls(&mut octets).unwrap();
