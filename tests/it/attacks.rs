@@ -26,10 +26,9 @@ fn flood(clients: &mut [TcpStream], octets: &[u8]) {
     let mut moved = Instant::now();
     while moved.elapsed() < Duration::from_millis(500) {
         for client in &mut *clients {
-            let sent = client.write(octets).or_else(|error| match error.kind() {
-                ErrorKind::WouldBlock => Ok(0),
-                _ => Err(error),
-            });
+            let sent = client
+                .write(octets)
+                .or_else(|error| if error.kind() == ErrorKind::WouldBlock { Ok(0) } else { Err(error) });
             if sent.unwrap() > 0 {
                 moved = Instant::now();
             }
