@@ -89,7 +89,7 @@ pub(super) struct Presented {
     /// An access token; - reads it from standard input
     #[arg(long)]
     pub(super) token: Option<String>,
-    /// A SASL response as it stands on the wire
+    /// A SASL response as it stands on the wire; - reads it from standard input
     #[arg(long, value_name = "BASE64")]
     pub(super) sasl: Option<String>,
 }

@@ -28,8 +28,8 @@ pub(super) async fn run(command: Explain, file: Option<&Path>, output: Output) -
     let explanation = match (command.presented.token, command.presented.sasl) {
         (Some(token), _) => decide(&config, protocol, &argument(token)?, None).await?,
         (None, sasl) => {
-            let response = Zeroizing::new(sasl.unwrap_or_default());
-            let (step, credentials) = read(&response, config.limits.sasl_response);
+            let response = argument(sasl.unwrap_or_default())?;
+            let (step, credentials) = read(response.expose(), config.limits.sasl_response);
             match credentials {
                 Ok(Credentials::Bearer { token, authzid }) => {
                     let mut decided = decide(&config, protocol, &token, authzid.as_deref()).await?;
@@ -82,9 +82,9 @@ pub(super) async fn inspect(config: &Config, token: &str, output: Output) -> Res
     Ok(())
 }
 
-/// A token as an argument; `-` reads it from standard input, where no list of processes shows it.
-fn argument(token: String) -> Result<Secret, Failure> {
-    if token == "-" { open::secret_from_stdin() } else { Ok(Secret::from(token)) }
+/// A secret as an argument; `-` reads it from standard input, where no list of processes shows it.
+fn argument(secret: String) -> Result<Secret, Failure> {
+    if secret == "-" { open::secret_from_stdin() } else { Ok(Secret::from(secret)) }
 }
 
 async fn validator(config: &Config) -> Result<Validator, Failure> {
@@ -119,9 +119,9 @@ const fn login(login: &Login) -> &'static str {
 }
 
 /// Reads a SASL response as a listener would.
-fn read(response: &str, limit: usize) -> (Step, Result<Credentials, ()>) {
+fn read(response: &[u8], limit: usize) -> (Step, Result<Credentials, ()>) {
     let mechanism = mechanism(response);
-    let (mut exchange, mut step) = ServerExchange::start(mechanism, Some(response.as_bytes()), limit);
+    let (mut exchange, mut step) = ServerExchange::start(mechanism, Some(response), limit);
     if exchange.awaits_dummy_response() {
         step = exchange.dummy_response_timed_out();
     }
@@ -139,7 +139,7 @@ fn read(response: &str, limit: usize) -> (Step, Result<Credentials, ()>) {
 }
 
 /// The mechanism whose message this looks like; a client would have named it.
-fn mechanism(response: &str) -> Mechanism {
+fn mechanism(response: &[u8]) -> Mechanism {
     let message = Zeroizing::new(BASE64_STANDARD.decode(response).unwrap_or_default());
     if message.starts_with(b"user=") {
         Mechanism::XOAuth2

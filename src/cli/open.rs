@@ -21,8 +21,9 @@ use crate::{
     upstream::{self, RouteMatch},
 };
 
-/// Longest password read, in octets; more can be no password, and what cannot be sealed is told by the issuer.
-const MAX_PASSWORD: u64 = 4096;
+/// Longest secret read, in octets: more than `limits.sasl_response` of base64, or any token or password. What is too
+/// long for its use is told there.
+const MAX_SECRET: u64 = 64 * 1024;
 
 /// Reads the configuration.
 pub(super) fn load(file: Option<&Path>) -> Result<Config, Failure> {
@@ -49,10 +50,10 @@ fn refuse_foreign(path: &Path) -> Result<(), Failure> {
 /// Reads one line from standard input.
 pub(super) fn secret_from_stdin() -> Result<Secret, Failure> {
     // One buffer of the final size, so that no copy is left behind by growing.
-    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_PASSWORD).unwrap_or_default()));
+    let mut line = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_SECRET).unwrap_or_default()));
     io::stdin()
         .lock()
-        .take(MAX_PASSWORD)
+        .take(MAX_SECRET)
         .read_until(b'\n', &mut line)
         .map_err(|error| Failure::failed(format!("standard input cannot be read: {error}")))?;
     let secret = line.strip_suffix(b"\n").unwrap_or(&line);

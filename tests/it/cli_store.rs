@@ -197,6 +197,10 @@ fn a_sasl_response_is_explained_as_a_listener_would_take_it() {
     let password = explain(&format!("\0{USER}\0{PASSWORD}"));
     assert_eq!(password["outcome"], "policy");
     assert!(!password.to_string().contains(PASSWORD), "{password}");
+    let hidden = BASE64_STANDARD.encode(format!("n,,\x01auth=Bearer {token}\x01\x01"));
+    let read = place.run(&["explain", "--sasl", "-", "--json"], &hidden);
+    let read: Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!(read["outcome"], "ok", "{read}");
     let broken = place.document(&["explain", "--sasl", "not base64"]);
     assert_eq!(
         (&broken["outcome"], &step(&broken, "sasl")["result"]),

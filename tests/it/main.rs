@@ -15,6 +15,7 @@ mod support;
 mod tls;
 mod tls_upstream;
 
+mod attacks;
 mod bad_input;
 mod cli;
 mod cli_serve;

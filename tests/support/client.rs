@@ -46,11 +46,16 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, octets: &[u8]) {
-        let result = match &mut self.transport {
+        assert!(self.try_send(octets), "not sent");
+    }
+
+    /// Whether the octets could be sent.
+    pub(crate) fn try_send(&mut self, octets: &[u8]) -> bool {
+        match &mut self.transport {
             Transport::Clear(tcp) => tcp.write_all(octets),
             Transport::Tls(tls) => tls.write_all(octets).and_then(|()| tls.flush()),
-        };
-        result.expect("sent");
+        }
+        .is_ok()
     }
 
     /// Sends one line with CRLF.

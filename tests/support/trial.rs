@@ -69,6 +69,13 @@ impl Trial {
         Path::new(self.text("/ca_file"))
     }
 
+    /// Memory that the process holds, in KiB.
+    pub(crate) fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Everything logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("log")
