@@ -93,7 +93,7 @@ const CHUNK: usize = 4096;
 const MAX_BEHIND: usize = 16 * 1024;
 
 /// Time to say goodbye to a client that may not listen.
-const GOODBYE: Duration = Duration::from_secs(2);
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Runs one connection to its end. `admission` is held until then.
 pub async fn run<P: Send + 'static>(
