@@ -91,7 +91,8 @@ fn store_filter(filter: &GrantFilter) -> Result<store::GrantFilter, ControlError
     Ok(store::GrantFilter { user, client: client.map_err(|error| invalid(&error))?, active_at: None })
 }
 
-fn grant_info(grant: &Grant) -> GrantInfo {
+/// A grant as commands show it.
+pub fn grant_info(grant: &Grant) -> GrantInfo {
     GrantInfo {
         grant_id: grant.id.to_string(),
         user: grant.user.to_string(),

@@ -76,14 +76,7 @@ impl Runner<'_> {
 /// does not stop the start.
 pub(super) async fn first_probe(parts: &Parts) {
     let probes = parts.shared.backends.iter().flat_map(|backend| {
-        backend.protocols().map(move |protocol| async move {
-            for probe in backend.probe(protocol).await {
-                if let Err(error) = probe.result {
-                    let name = &backend.config().name;
-                    tracing::warn!(backend = %name, %protocol, server = probe.server, %error, "a mail server does not answer yet");
-                }
-            }
-        })
+        backend.protocols().map(move |protocol| async move { backend.probe(protocol).await })
     });
     let all = async {
         for probe in probes {

@@ -13,9 +13,10 @@ mod serve;
 mod trial;
 
 pub use check::{CheckLine, check};
+pub use control::grant_info;
 pub use parts::{AppError, Parts, open_store};
 pub use serve::serve;
-pub use trial::{Ports, TrialDocument, TrialError, TrialOptions, TrialUser, try_run};
+pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, TrialUser, try_run};
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -22,6 +22,8 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// # Errors
 /// [`AppError`] when a part cannot be built or a socket cannot be bound. Nothing is served then.
 pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError> {
+    raise_file_handles(&config);
+    warn_of_risks(&config);
     let parts = Arc::new(Parts::build(config).await?);
     let sockets = Sockets::bind(&parts)?;
     housekeeping::first_probe(&parts).await;
@@ -36,6 +38,39 @@ pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError>
     wait_for_stop(&parts).await?;
     drain(&parts, &stop, &tasks).await;
     Ok(())
+}
+
+/// A session holds one file handle for its client and one for its mail server.
+const HANDLES_PER_CONNECTION: u64 = 2;
+/// Handles for everything else: listeners, store, log.
+const OTHER_HANDLES: u64 = 64;
+
+/// Takes all the file handles that this process may have, and says so when they are too few for the limits.
+fn raise_file_handles(config: &Config) {
+    let connections = u64::try_from(config.limits.connections).unwrap_or(u64::MAX);
+    let wanted = connections.saturating_mul(HANDLES_PER_CONNECTION).saturating_add(OTHER_HANDLES);
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(granted) if granted >= wanted => {}
+        Ok(granted) => tracing::warn!(
+            granted,
+            wanted,
+            "too few file handles for limits.connections; raise LimitNOFILE of the service"
+        ),
+        Err(error) => tracing::warn!(%error, "the number of file handles cannot be raised"),
+    }
+}
+
+/// Says aloud what the operator has allowed, or not done yet.
+fn warn_of_risks(config: &Config) {
+    if config.tls.default.is_none() {
+        tracing::warn!("no [tls] certificate is set: a self-signed one is shown, which clients refuse");
+    }
+    for backend in config.backends.iter().filter(|backend| backend.tls.insecure_no_verify) {
+        tracing::warn!(
+            backend = %backend.name,
+            "verify = false: whoever can stand between here and this mail server can read and change everything"
+        );
+    }
 }
 
 /// Every socket, bound before anything is served, so that a port in use stops the start as a whole.
@@ -103,7 +138,11 @@ async fn drain(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTracker
     tasks.close();
     wait_until_empty(parts, deadline).await;
     let ended = registry.end_all();
-    wait_until_empty(parts, Instant::now() + LAST_WORDS).await;
+    // Whoever had not signed in is in no registry, and still gets its last line.
+    let deadline = Instant::now() + LAST_WORDS;
+    while parts.connections.live() > 0 && Instant::now() < deadline {
+        sleep(DRAIN_STEP).await;
+    }
     let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
     tracing::info!(ended, "stopped");
 }

@@ -89,6 +89,18 @@ pub struct Ports {
     pub https: u16,
     #[serde(skip)]
     pub metrics: u16,
+    #[serde(skip)]
+    pub only_xoauth2: OnlyXoauth2,
+}
+
+/// Ports with implicit TLS that offer XOAUTH2 and nothing else, one above the others: curl takes OAUTHBEARER
+/// wherever it is offered, so it shows XOAUTH2 only there.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each field is the port of the service it is named after")]
+pub struct OnlyXoauth2 {
+    pub imaps: u16,
+    pub smtps: u16,
+    pub pop3s: u16,
 }
 
 /// A sample user.
@@ -161,18 +173,24 @@ impl Ports {
             pop3s: port(995)?,
             https: port(443)?,
             metrics: port(9464)?,
+            only_xoauth2: OnlyXoauth2 { imaps: port(994)?, smtps: port(466)?, pop3s: port(996)? },
         })
     }
 
-    fn listeners(self) -> [(&'static str, u16, &'static str); 7] {
+    /// Protocol, port, TLS, and one more line of each listener.
+    fn listeners(self) -> [(&'static str, u16, &'static str, &'static str); 10] {
+        const XOAUTH2: &str = "mechanisms = [\"XOAUTH2\"]\n";
         [
-            ("imap", self.imaps, "implicit"),
-            ("imap", self.imap, "starttls"),
-            ("smtp", self.smtps, "implicit"),
-            ("smtp", self.smtp, "starttls"),
-            ("pop3", self.pop3s, "implicit"),
-            ("pop3", self.pop3, "starttls"),
-            ("https", self.https, "implicit"),
+            ("imap", self.imaps, "implicit", ""),
+            ("imap", self.imap, "starttls", ""),
+            ("smtp", self.smtps, "implicit", ""),
+            ("smtp", self.smtp, "starttls", ""),
+            ("pop3", self.pop3s, "implicit", ""),
+            ("pop3", self.pop3, "starttls", ""),
+            ("https", self.https, "implicit", ""),
+            ("imap", self.only_xoauth2.imaps, "implicit", XOAUTH2),
+            ("smtp", self.only_xoauth2.smtps, "implicit", XOAUTH2),
+            ("pop3", self.only_xoauth2.pop3s, "implicit", XOAUTH2),
         ]
     }
 }
@@ -229,13 +247,13 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
          data_dir = {data}\n\n\
          [tls]\ncertificate = {certificate}\nprivate_key = {key}\n\n\
          [issuer]\nurl = \"https://{HOSTNAME}:{https}\"\n\n\
-         [telemetry]\nmetrics = \"127.0.0.1:{metrics}\"\n\n\
+         [telemetry]\nmetrics = \"{metrics}\"\n\n\
          [backend.sample]\nlogin = \"sealed\"\nimap = {imap}\nsmtp = {smtp}\npop3 = {pop3}\n",
         data = quote(data_dir),
         certificate = quote(&identity.server.certificate),
         key = quote(identity.server.private_key.as_ref().unwrap_or(&identity.server.certificate)),
         https = ports.https,
-        metrics = ports.metrics,
+        metrics = metrics_address(ports.metrics),
         imap = server("imap", sample.imap),
         smtp = server("smtp", sample.smtp),
         pop3 = server("pop3", sample.pop3),
@@ -243,15 +261,21 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
     // Some machines have no IPv6 at all; on the others a client may try ::1 first.
     let has_ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();
     let addresses: &[&str] = if has_ipv6 { &["127.0.0.1", "[::1]"] } else { &["127.0.0.1"] };
-    for (protocol, port, tls) in ports.listeners() {
+    for (protocol, port, tls, more) in ports.listeners() {
         for address in addresses {
             let _ = write!(
                 text,
-                "\n[[listener]]\nprotocol = \"{protocol}\"\nbind = \"{address}:{port}\"\ntls = \"{tls}\"\n"
+                "\n[[listener]]\nprotocol = \"{protocol}\"\nbind = \"{address}:{port}\"\ntls = \"{tls}\"\n{more}"
             );
         }
     }
     text
+}
+
+/// Where metrics are served. They are beside the point of a trial, so a taken port does not stop it.
+fn metrics_address(port: u16) -> String {
+    let address = format!("127.0.0.1:{port}");
+    if std::net::TcpListener::bind(&address).is_ok() { address } else { "off".to_owned() }
 }
 
 async fn first_token(config: &Config, users: &[TrialUser]) -> Result<String, TrialError> {

@@ -1,7 +1,10 @@
 use std::path::Path;
 
 use super::{Failure, Output, open, table::table};
-use crate::app::{self, CheckLine};
+use crate::{
+    app::{self, CheckLine},
+    telemetry::Clean,
+};
 
 pub(super) async fn run(offline: bool, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     let config = open::load(file)?;
@@ -15,7 +18,7 @@ pub(super) fn print(lines: &[CheckLine], output: Output) -> Result<(), Failure> 
     } else {
         let row = |line: &CheckLine| {
             let result = if line.ok { "ok" } else { "FAILED" };
-            [result.to_owned(), line.what.clone(), line.detail.escape_debug().to_string()]
+            [result.to_owned(), line.what.clone(), Clean(&line.detail).to_string()]
         };
         output.text(&table(["result", "what", "detail"], &lines.iter().map(row).collect::<Vec<_>>()));
     }

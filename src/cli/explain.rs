@@ -16,6 +16,7 @@ use crate::{
         Credentials,
         sasl::{SaslStep, ServerExchange},
     },
+    telemetry::Clean,
     upstream::Login,
     validator::{self, Explanation, Request, Step, StepResult, Validator},
 };
@@ -173,7 +174,7 @@ fn print(explanation: &Explanation, output: Output) {
             StepResult::Ok => "ok",
         };
         // What a stranger sent must not steer the terminal.
-        [step.step.to_owned(), result.to_owned(), step.detail.escape_debug().to_string()]
+        [step.step.to_owned(), result.to_owned(), Clean(&step.detail).to_string()]
     };
     let mut text =
         table(["step", "result", "detail"], &explanation.steps.iter().map(row).collect::<Vec<_>>());

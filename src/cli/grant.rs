@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     admin::{Client, ClientError, GrantFilter, GrantInfo, Revoked},
-    app::Config,
+    app::{self, Config},
     model::{GrantId, UnixTime},
-    store::{self, Ended, Grant, RevocationReason},
+    store::{self, Ended, RevocationReason},
 };
 
 pub(super) async fn run(command: GrantCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
@@ -61,19 +61,7 @@ async fn grants(config: &Config, of: GrantsOf) -> Result<Vec<GrantInfo>, Failure
     let (store, _) = open::store(config).await?;
     let filter = store::GrantFilter { user: of.user, client: of.client, active_at: None };
     let grants = store.grants(filter).await.map_err(Failure::failed)?;
-    Ok(grants.iter().map(info).collect())
-}
-
-fn info(grant: &Grant) -> GrantInfo {
-    GrantInfo {
-        grant_id: grant.id.to_string(),
-        user: grant.user.to_string(),
-        client_id: grant.client.to_string(),
-        scope: grant.scope.to_string(),
-        created_at: grant.created_at.0,
-        expires_at: grant.expires_at.map(|at| at.0),
-        revoked_at: grant.revoked.map(|end| end.at.0),
-    }
+    Ok(grants.iter().map(app::grant_info).collect())
 }
 
 /// By the running server, which closes the sessions at once, or in the store when none runs.

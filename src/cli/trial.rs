@@ -1,8 +1,5 @@
 use super::{Failure, Output, arguments::Try};
-use crate::{
-    app::{self, TrialDocument, TrialError, TrialOptions},
-    model::Mechanism,
-};
+use crate::app::{self, TrialDocument, TrialError, TrialOptions};
 
 pub(super) async fn run(command: Try, output: Output) -> Result<(), Failure> {
     let options = TrialOptions { port_offset: command.port_offset, data: command.data };
@@ -29,24 +26,22 @@ fn invitation(document: &TrialDocument) -> String {
     let user = document.users.first().map_or("", |user| user.login.as_str());
     let mut text =
         format!("Bearward runs on {hostname} until you press Ctrl-C. Paste into another terminal:\n");
-    for mechanism in [Mechanism::OAuthBearer, Mechanism::XOAuth2] {
-        let curl = format!(
-            "curl -sS --cacert {ca} --user '{user}:' --oauth2-bearer {token} --login-options AUTH={mechanism}",
-            ca = quoted(&document.ca_file.display().to_string()),
-            token = quoted(&document.access_token),
-        );
-        let read = format!(
+    let curl = format!(
+        "curl -sS --cacert {ca} --user '{user}:' --oauth2-bearer {token}",
+        ca = quoted(&document.ca_file.display().to_string()),
+        token = quoted(&document.access_token),
+    );
+    let other = ports.only_xoauth2;
+    for (mechanism, imaps, pop3s, smtps) in [
+        ("OAUTHBEARER", ports.imaps, ports.pop3s, ports.smtps),
+        ("XOAUTH2 (on ports that offer nothing else)", other.imaps, other.pop3s, other.smtps),
+    ] {
+        text.push_str(&format!(
             "\nread mail with {mechanism}, by IMAP and by POP3:\n\n  \
-             {curl} 'imaps://{hostname}:{}/INBOX;UID=1'\n  {curl} 'pop3s://{hostname}:{}/1'\n",
-            ports.imaps, ports.pop3s
-        );
-        let send = format!(
-            "\nsend mail with {mechanism}:\n\n  printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | \
-             {curl} 'smtps://{hostname}:{}' --mail-from '{user}' --mail-rcpt '{user}' --upload-file -\n",
-            ports.smtps
-        );
-        text.push_str(&read);
-        text.push_str(&send);
+             {curl} 'imaps://{hostname}:{imaps}/INBOX;UID=1'\n  {curl} 'pop3s://{hostname}:{pop3s}/1'\n\
+             \nsend mail with {mechanism}:\n\n  printf 'Subject: hello\\r\\n\\r\\nIt works.\\r\\n' | \
+             {curl} 'smtps://{hostname}:{smtps}' --mail-from '{user}' --mail-rcpt '{user}' --upload-file -\n"
+        ));
     }
     let program = std::env::current_exe().unwrap_or_else(|_| "bearward".into());
     let ask = format!(

@@ -179,7 +179,7 @@ pub struct Offer {
     pub lines: Vec<String>,
 }
 
-/// The greeting state of a connection; see [`Downstream::new`] of each protocol.
+/// The greeting state of a connection; given to the constructor of each protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Banner {
     /// Greet as usual.

@@ -1,7 +1,8 @@
 use std::{
     fmt,
+    future::poll_fn,
     sync::atomic::{AtomicU8, AtomicU64, Ordering},
-    task::Waker,
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -124,6 +125,15 @@ impl Switch {
     /// The reason of [`Switch::kill`].
     pub fn killed(&self) -> Option<EndReason> {
         EndReason::of_code(self.killed.load(Ordering::Acquire))
+    }
+
+    /// Waits for [`Switch::kill`]. One task at a time is woken: the sign-in's, and after it the relay's.
+    pub async fn thrown(&self) -> EndReason {
+        poll_fn(|cx| {
+            self.register(cx.waker());
+            self.killed().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// How long ago the last octet passed either way.

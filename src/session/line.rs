@@ -89,6 +89,9 @@ struct Handover {
 /// Octets read from a client at a time before the login.
 const CHUNK: usize = 4096;
 
+/// Octets kept of what a client sends while its sign-in is decided; the rest waits in its own connection.
+const MAX_BEHIND: usize = 16 * 1024;
+
 /// Time to say goodbye to a client that may not listen.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -164,6 +167,8 @@ async fn dialogue(
     let mut signed_in = None;
     let mut outgoing = Vec::new();
     let mut incoming = Zeroizing::new(Vec::with_capacity(CHUNK));
+    // What the client sends while its sign-in is decided. Every question is followed by an answer, and so emptied.
+    let mut behind = Zeroizing::new(Vec::new());
     loop {
         match machine.poll() {
             Step::Send(octets) => {
@@ -174,7 +179,8 @@ async fn dialogue(
                 }
             }
             Step::Ask(Question::Authenticate(attempt)) => {
-                let answer = match sign_in(shared, &connection, attempt).await {
+                let left = until_left(&mut client, &mut behind);
+                let answer = match sign_in(shared, &connection, attempt, left).await {
                     Ok(ready) => {
                         let capabilities = ready.upstream.ready.capabilities.clone();
                         signed_in = Some(ready);
@@ -184,7 +190,8 @@ async fn dialogue(
                 };
                 machine.answer(answer);
             }
-            Step::Handover(first) => {
+            Step::Handover(mut first) => {
+                first.append(&mut behind);
                 flush(&mut client, &mut outgoing, deadline).await?;
                 return Some(Handover { client, signed_in: signed_in?, first });
             }
@@ -199,6 +206,11 @@ async fn dialogue(
             }
             Step::NeedInput => {
                 flush(&mut client, &mut outgoing, deadline).await?;
+                if !behind.is_empty() {
+                    machine.receive(&behind);
+                    zeroize::Zeroize::zeroize(&mut *behind);
+                    continue;
+                }
                 match receive(shared, &mut client, &mut incoming, machine.awaits_dummy_response(), deadline)
                     .await
                 {
@@ -209,7 +221,7 @@ async fn dialogue(
                     Received::NoDummyResponse => machine.dummy_response_timed_out(),
                     Received::Ended(reason) => {
                         if let Some(reason) = reason {
-                            say_goodbye(&mut client, &machine.goodbye(reason)).await;
+                            say_goodbye(client, &machine.goodbye(reason)).await;
                         }
                         return None;
                     }
@@ -217,6 +229,17 @@ async fn dialogue(
             }
         }
     }
+}
+
+/// Keeps what the client sends while its sign-in is decided, as far as there is room; ready when it has left.
+async fn until_left(client: &mut MailStream, behind: &mut Vec<u8>) {
+    while behind.len() < MAX_BEHIND {
+        match client.read(behind).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+    std::future::pending().await
 }
 
 /// What waiting for the client came to.
@@ -292,17 +315,17 @@ async fn flush(client: &mut MailStream, outgoing: &mut Vec<u8>, deadline: Instan
     written.ok()?.ok()
 }
 
-async fn close(connection: &Connection, mut client: MailStream, outgoing: &[u8], reason: Close) {
+async fn close(connection: &Connection, client: MailStream, outgoing: &[u8], reason: Close) {
     if reason != Close::ClientLeft {
         tracing::info!(session = %connection.id, protocol = %connection.protocol, client_ip = %connection.peer.ip(), %reason, "connection closed before sign-in");
     }
-    say_goodbye(&mut client, outgoing).await;
+    say_goodbye(client, outgoing).await;
 }
 
-async fn say_goodbye(client: &mut MailStream, octets: &[u8]) {
+async fn say_goodbye(mut client: MailStream, octets: &[u8]) {
     let farewell = async {
         if client.write_all(octets).await.is_ok() {
-            let _ = client.shutdown().await;
+            let _ = client.close().await;
         }
     };
     let _ = tokio::time::timeout(GOODBYE, farewell).await;

@@ -1,11 +1,12 @@
 //! The straight line of one session, and the registry of live sessions.
 //!
-//! A session is read top to bottom in [`line`]: accept, speak, validate, route, log in, relay. Until the relay it
+//! A session is read top to bottom in [`mod@line`]: accept, speak, validate, route, log in, relay. Until the relay it
 //! runs in one boxed future that is dropped as a whole; the relay is a small task of its own.
 //!
 //! Invariants:
 //! - a session is in the registry before its token is looked up, and its grant is checked once more after the
 //!   upstream login, so that no revocation falls between;
+//! - whoever ends a session (revocation, operator, drain, a client that leaves) ends the wait for its mail server too;
 //! - a token that is not good never causes a connection to a mail server;
 //! - an outage is answered as temporary and never as a wrong credential.
 //!

@@ -13,7 +13,7 @@ use crate::{
     relay::EndReason,
     telemetry::SignIn,
     upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteKey},
-    validator::{PasswordRefusal, Rejection, Request, Verdict},
+    validator::{PasswordRefusal, Rejection, Request, Seen, Verdict},
 };
 
 /// How many proxies may follow this one.
@@ -41,15 +41,18 @@ struct Trail {
 }
 
 /// Decides one attempt. Exactly one sign-in event is written, whatever happens.
+///
+/// `left` is ready when the client has gone: nobody waits for the mail server any more then.
 pub(super) async fn sign_in(
     shared: &Shared,
     connection: &Connection,
     attempt: Attempt,
+    left: impl Future<Output = ()>,
 ) -> Result<SignedIn, Refusal> {
     let started = Instant::now();
     let mechanism = attempt.mechanism;
     let mut trail = Trail::default();
-    let result = attempt_sign_in(shared, connection, attempt, &mut trail).await;
+    let result = attempt_sign_in(shared, connection, attempt, left, &mut trail).await;
     let (outcome, detail) = match &result {
         Ok(_) => (Outcome::Ok, None),
         Err(denied) => (denied.outcome, Some(denied.detail.as_str())),
@@ -85,11 +88,12 @@ async fn attempt_sign_in(
     shared: &Shared,
     connection: &Connection,
     attempt: Attempt,
+    left: impl Future<Output = ()>,
     trail: &mut Trail,
 ) -> Result<SignedIn, Denied> {
     let now = UnixTime::now();
     let entry = shared.registry.enter(connection.id, connection.protocol, connection.peer.ip(), now);
-    let principal = validate(shared, connection, &attempt, trail, now).await?;
+    let (principal, seen) = validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
 
@@ -113,14 +117,22 @@ async fn attempt_sign_in(
         encrypted: true,
         ttl: PROXY_TTL,
     };
-    let upstream = match backend.login(connection.protocol, &principal, facts).await {
+    // Only this wait is cut short: what follows a mail server's answer is done to its end.
+    let answered = tokio::select! {
+        biased;
+        reason = entry.live().switch.thrown() => return Err(ended(reason)),
+        () = shared.drain.cancelled() => return Err(ended(EndReason::Drain)),
+        () = left => return Err(client_left()),
+        answered = backend.login(connection.protocol, &principal, facts) => answered,
+    };
+    let upstream = match answered {
         Ok(upstream) => upstream,
         Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
     };
     if is_sealed(backend) {
         shared.refusals.login_succeeded(principal.grant, &backend.config().name, UnixTime::now());
     }
-    check_again(shared, &entry, &principal).await?;
+    check_again(shared, &entry, &principal, seen).await?;
     Ok(SignedIn { entry, upstream })
 }
 
@@ -130,7 +142,7 @@ async fn validate(
     attempt: &Attempt,
     trail: &mut Trail,
     now: UnixTime,
-) -> Result<Principal, Denied> {
+) -> Result<(Principal, Seen), Denied> {
     let (token, authzid) = match &attempt.credentials {
         Credentials::Bearer { token, authzid } => (token, authzid.as_deref()),
         Credentials::Password { login, .. } => {
@@ -144,11 +156,13 @@ async fn validate(
     let validation = shared.validator.validate_noting(token, &request, now).await;
     let outcome = validation.result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok);
     shared.validations.count(outcome, validation.cached);
-    validation.result.map_err(|rejection| Denied {
-        kind: rejection_kind(&rejection),
-        outcome,
-        detail: rejection.to_string(),
-    })
+    match validation.result {
+        Ok(principal) => Ok((principal, validation.seen)),
+        Err(rejection) => {
+            let (kind, detail) = (rejection_kind(&rejection), rejection.to_string());
+            Err(Denied { kind, outcome, detail })
+        }
+    }
 }
 
 fn rejection_kind(rejection: &Rejection) -> RefusalKind {
@@ -180,15 +194,15 @@ fn bind(shared: &Shared, entry: &Entry, principal: &Principal, backend: &Arc<str
 
 /// The last look before the relay: a revocation since the validation is found either here, or by the registry,
 /// which knows the grant since before the upstream login.
-async fn check_again(shared: &Shared, entry: &Entry, principal: &Principal) -> Result<(), Denied> {
-    let ended = |detail: &str| Denied {
-        kind: RefusalKind::InvalidToken,
-        outcome: Outcome::InvalidToken,
-        detail: detail.to_owned(),
-    };
-    match shared.validator.is_live(principal.grant, UnixTime::now()).await {
+async fn check_again(
+    shared: &Shared,
+    entry: &Entry,
+    principal: &Principal,
+    seen: Seen,
+) -> Result<(), Denied> {
+    match shared.validator.is_still_live(principal.grant, seen, UnixTime::now()).await {
         Ok(true) => {}
-        Ok(false) => return Err(ended("the grant ended during the sign-in")),
+        Ok(false) => return Err(ended(EndReason::Revoked)),
         Err(error) => {
             let detail = error.to_string();
             return Err(Denied {
@@ -198,14 +212,29 @@ async fn check_again(shared: &Shared, entry: &Entry, principal: &Principal) -> R
             });
         }
     }
-    match entry.live().switch.killed() {
-        Some(EndReason::Drain) => {
-            let detail = "shutting down".to_owned();
-            Err(Denied { kind: RefusalKind::Unavailable, outcome: Outcome::BackendUnreachable, detail })
-        }
-        Some(reason) => Err(ended(&format!("ended during the sign-in: {reason}"))),
-        None => Ok(()),
-    }
+    entry.live().switch.killed().map_or(Ok(()), |reason| Err(ended(reason)))
+}
+
+/// A sign-in that was ended from here. Only the end of its right is the token's fault.
+fn ended(reason: EndReason) -> Denied {
+    let (kind, outcome) = match reason {
+        EndReason::Expired => (RefusalKind::InvalidToken, Outcome::Expired),
+        EndReason::Revoked => (RefusalKind::InvalidToken, Outcome::InvalidToken),
+        EndReason::ClientClosed
+        | EndReason::ClientIo
+        | EndReason::Drain
+        | EndReason::GuardViolation
+        | EndReason::Idle
+        | EndReason::Killed
+        | EndReason::ServerClosed
+        | EndReason::ServerIo => (RefusalKind::Unavailable, Outcome::Policy),
+    };
+    Denied { kind, outcome, detail: format!("ended during the sign-in: {reason}") }
+}
+
+fn client_left() -> Denied {
+    let detail = "the client left while the mail server was asked".to_owned();
+    Denied { kind: RefusalKind::Unavailable, outcome: Outcome::ProtocolError, detail }
 }
 
 async fn login_denied(
@@ -220,7 +249,7 @@ async fn login_denied(
         LoginError::Failure(Failure::Temporary(_) | Failure::Protocol(_)) | LoginError::Unreachable(_) => {
             denied(RefusalKind::Unavailable, Outcome::BackendUnreachable)
         }
-        LoginError::Failure(Failure::Operator(_)) | LoginError::NoServer(_) => {
+        LoginError::Failure(Failure::Operator(_)) | LoginError::NoServer(_) | LoginError::Untrusted(_) => {
             operators_fault(backend, &detail);
             denied(RefusalKind::OperatorFault, Outcome::BackendRefused)
         }

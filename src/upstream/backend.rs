@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -39,6 +39,8 @@ struct Seen {
     /// The server that took the last connection, by its place in the configuration. The next one is tried
     /// first there, so that a dead server delays one sign-in and not every one.
     preferred: AtomicUsize,
+    /// Which servers were found unusable, in the order of the configuration. Only a change is logged.
+    down: Vec<AtomicBool>,
 }
 
 /// What asking one server came to.
@@ -62,7 +64,10 @@ impl Backend {
     fn new(config: Config, hostname: Arc<str>, metrics: Arc<Metrics>) -> Result<Self, BackendsError> {
         let tls = UpstreamTls::new(&config.tls)
             .map_err(|source| BackendsError { backend: Arc::clone(&config.name), source })?;
-        let seen = config.servers.iter().map(|server| (server.protocol, Seen::default())).collect();
+        let mut seen = BTreeMap::<Protocol, Seen>::new();
+        for server in &config.servers {
+            seen.entry(server.protocol).or_default().down.push(AtomicBool::new(false));
+        }
         Ok(Self { config, tls, hostname, metrics, seen })
     }
 
@@ -127,17 +132,40 @@ impl Backend {
     pub async fn probe(&self, protocol: Protocol) -> Vec<Probe> {
         let mut kept: Option<Offer> = None;
         let mut probes = Vec::new();
-        for server in self.servers(protocol) {
+        let Some(seen) = self.seen.get(&protocol) else { return probes };
+        for (number, server) in self.servers(protocol).enumerate() {
             let opened = self.open_one(server, LoginAs::Nobody, None).await;
             let result =
                 opened.map(|logged_in| kept = Some(intersection(kept.take(), logged_in.ready.offer)));
+            self.note(seen, number, server, result.as_ref().err());
             probes.push(Probe { server: format!("{}:{}", server.host, server.port), result });
         }
         self.metrics.backend_up(&self.config.name, protocol, kept.is_some());
-        if let (Some(kept), Some(seen)) = (kept, self.seen.get(&protocol)) {
+        if let Some(kept) = kept {
             seen.offer.store(Arc::new(kept));
         }
         probes
+    }
+
+    /// Remembers whether a server can be used, and logs when that changes. The next sign-in does not begin with
+    /// one that cannot.
+    fn note(&self, seen: &Seen, number: usize, server: &Server, error: Option<&LoginError>) {
+        let Some(down) = seen.down.get(number) else { return };
+        let was_down = down.swap(error.is_some(), Ordering::Relaxed);
+        let (backend, protocol) = (&self.config.name, server.protocol);
+        let (host, port) = (&server.host, server.port);
+        match error {
+            Some(error) if !was_down => {
+                tracing::warn!(%backend, %protocol, server = %format_args!("{host}:{port}"), %error, "a mail server cannot be used");
+            }
+            None if was_down => {
+                tracing::info!(%backend, %protocol, server = %format_args!("{host}:{port}"), "a mail server can be used again");
+            }
+            Some(_) | None => {}
+        }
+        if error.is_some() {
+            seen.pass_over(number);
+        }
     }
 
     fn servers(&self, protocol: Protocol) -> impl Iterator<Item = &Server> {
@@ -158,8 +186,14 @@ impl Backend {
         let mut last = none();
         for (number, server) in order {
             match self.open_one(server, plan()?, client.clone()).await {
-                Err(error @ LoginError::Unreachable(_)) => last = error,
+                Err(error) if error.is_of_one_server() => {
+                    self.note(seen, number, server, Some(&error));
+                    last = error;
+                }
                 result => {
+                    if result.is_ok() {
+                        self.note(seen, number, server, None);
+                    }
                     seen.preferred.store(number, Ordering::Relaxed);
                     self.metrics.backend_up(&self.config.name, protocol, true);
                     return result;
@@ -183,6 +217,18 @@ impl Backend {
             let (host, port, time) = (&server.host, server.port, self.config.timeout);
             Err(LoginError::Unreachable(format!("{host}:{port}: no answer within {time:?}")))
         })
+    }
+}
+
+impl Seen {
+    /// The server at `number` cannot be used: sign-ins begin with the next that can, if there is one.
+    fn pass_over(&self, number: usize) {
+        let is_up = |other: usize| self.down.get(other).is_some_and(|down| !down.load(Ordering::Relaxed));
+        let count = self.down.len();
+        let next = (number + 1..count).chain(0..number).find(|other| is_up(*other));
+        if let Some(next) = next {
+            let _ = self.preferred.compare_exchange(number, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 }
 

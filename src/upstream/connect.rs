@@ -1,19 +1,20 @@
 //! One login to one mail server: connect, PROXY header, TLS, and the protocol's machine until it is ready.
 
-use std::io;
+use std::{io, time::Duration};
 
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
+    time::timeout,
 };
 use zeroize::Zeroizing;
 
-use super::{Config, Security, Server, login::PlanError};
+use super::{Config, Security, Server, login::PlanError, redact::Redactor};
 use crate::{
     net,
     proto::{self, ClientFacts, Failure, LoginAs, Ready, Upstream, UpstreamPlan, UpstreamStep, proxy_header},
-    tls::{UpstreamStream, UpstreamTls},
+    tls::{TlsError, UpstreamStream, UpstreamTls},
 };
 
 /// A mail server that waits for its user.
@@ -37,6 +38,9 @@ pub enum LoginError {
     /// No connection, no TLS, or no answer in time.
     #[error("{0}")]
     Unreachable(String),
+    /// The server cannot prove who it is, or nothing is there to verify it with.
+    #[error("{0}")]
+    Untrusted(String),
     /// The backend has no server for the protocol.
     #[error("backend {0} has no server for this protocol")]
     NoServer(String),
@@ -61,13 +65,22 @@ impl LoginError {
             Self::Failure(Failure::WrongPassword(_) | Failure::Refused(_)) | Self::Plan(_) => {
                 Blame::Credential
             }
-            Self::Failure(Failure::Operator(_)) | Self::NoServer(_) => Blame::Operator,
+            Self::Failure(Failure::Operator(_)) | Self::NoServer(_) | Self::Untrusted(_) => Blame::Operator,
             Self::Failure(Failure::Temporary(_) | Failure::Protocol(_)) | Self::Unreachable(_) => {
                 Blame::Passing
             }
         }
     }
+
+    /// Whether another server of the group may do better: with this one there is no connection to log in on.
+    pub(super) const fn is_of_one_server(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Untrusted(_))
+    }
 }
+
+/// How long one address may take to accept: a dead host answers nothing at all, and the next address or server must
+/// still get its turn while the client waits.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Octets read from a mail server at a time while logging in.
 const CHUNK: usize = 4096;
@@ -84,9 +97,7 @@ pub(super) async fn open(
     let place = format!("{}:{}", server.host, server.port);
     let unreachable =
         |what: &str, error: io::Error| LoginError::Unreachable(format!("{what} {place}: {error}"));
-    let mut tcp = TcpStream::connect((server.host.as_str(), server.port))
-        .await
-        .map_err(|error| unreachable("cannot connect to", error))?;
+    let mut tcp = connect(server).await.map_err(|error| unreachable("cannot connect to", error))?;
     net::prepare_upstream(&tcp);
     if config.proxy_protocol {
         let header = proxy_announcement(client.as_ref());
@@ -96,6 +107,7 @@ pub(super) async fn open(
         Security::Clear | Security::StartTls => UpstreamStream::Clear(tcp),
         Security::Tls => encrypt(tls, tcp, server).await?,
     };
+    let redactor = Redactor::new(&login);
     let plan = UpstreamPlan {
         login,
         starttls: server.security == Security::StartTls,
@@ -106,7 +118,26 @@ pub(super) async fn open(
     };
     let machine = proto::upstream(server.protocol, plan);
     let Some(machine) = machine else { return Err(LoginError::NoServer(config.name.to_string())) };
-    drive(machine, stream, tls, server).await
+    drive(machine, stream, tls, server).await.map_err(|error| match error {
+        LoginError::Failure(failure) => LoginError::Failure(redactor.clean(failure)),
+        LoginError::NoServer(_)
+        | LoginError::Plan(_)
+        | LoginError::Unreachable(_)
+        | LoginError::Untrusted(_) => error,
+    })
+}
+
+/// Tries the addresses of a name in turn.
+async fn connect(server: &Server) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for address in lookup_host((server.host.as_str(), server.port)).await? {
+        match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {CONNECT:?}")),
+        }
+    }
+    Err(last)
 }
 
 fn proxy_announcement(client: Option<&ClientFacts>) -> Vec<u8> {
@@ -120,8 +151,13 @@ fn proxy_announcement(client: Option<&ClientFacts>) -> Vec<u8> {
 }
 
 async fn encrypt(tls: &UpstreamTls, tcp: TcpStream, server: &Server) -> Result<UpstreamStream, LoginError> {
-    let result = tls.connect(tcp, &server.host).await;
-    result.map_err(|error| LoginError::Unreachable(format!("{}:{}: {error}", server.host, server.port)))
+    tls.connect(tcp, &server.host).await.map_err(|error| {
+        let text = format!("{}:{}: {error}", server.host, server.port);
+        // What else can be wrong is a wire, a peer, or a file that was read at the start.
+        let is_untrusted =
+            matches!(error, TlsError::BadServerName(_) | TlsError::NoSystemRoots(_) | TlsError::Untrusted(_));
+        if is_untrusted { LoginError::Untrusted(text) } else { LoginError::Unreachable(text) }
+    })
 }
 
 async fn drive(
@@ -140,7 +176,7 @@ async fn drive(
                 let read = stream.read(&mut chunk).await.map_err(lost)?;
                 let octets = chunk.get(..read).unwrap_or_default();
                 if octets.is_empty() {
-                    return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+                    return Err(lost(io::Error::other("it closed the connection before the login was done")));
                 }
                 machine.receive(octets);
             }

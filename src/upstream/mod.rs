@@ -3,7 +3,8 @@
 //! Invariants:
 //! - a user's name is checked before it is put into any login, so that no name can become another's;
 //! - a mail server's TLS mode is what the configuration says, never what happens to be offered;
-//! - every step of connect, TLS and login together takes no longer than the backend's timeout;
+//! - every step of connect, TLS and login together takes no longer with one server than the backend's timeout;
+//! - a failure names no password, whatever a server repeats;
 //! - nothing of what a server says before its TLS handshake, or before its "yes", reaches a client.
 //!
 //! This room must not validate tokens and must not talk to clients.
@@ -11,6 +12,7 @@
 mod backend;
 mod connect;
 mod login;
+mod redact;
 mod route;
 
 pub use backend::{Backend, Backends, BackendsError, Probe};

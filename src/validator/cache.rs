@@ -28,7 +28,7 @@ pub(super) struct RecordCache {
 }
 
 /// How many revocations had been seen when a look-up began.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Generation(u64);
 
 #[derive(Clone)]

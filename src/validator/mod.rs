@@ -19,7 +19,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use self::{
-    cache::RecordCache,
+    cache::{Generation, RecordCache},
     explain::{StepName, Trace},
 };
 use crate::{
@@ -102,7 +102,13 @@ pub struct Validation {
     pub result: Result<Principal, Rejection>,
     /// Whether it was given without asking the store.
     pub cached: bool,
+    /// When, for [`Validator::is_still_live`].
+    pub seen: Seen,
 }
+
+/// A moment in the order of revocations that this process knows of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen(Generation);
 
 /// Validates the tokens of the built-in issuer.
 pub struct Validator {
@@ -134,9 +140,10 @@ impl Validator {
 
     /// The same, and whether the cache answered.
     pub async fn validate_noting(&self, token: &Secret, request: &Request<'_>, now: UnixTime) -> Validation {
+        let seen = Seen(self.cache.generation());
         let mut trace = Trace::off();
         let result = self.decide(token, request, now, &mut trace).await;
-        Validation { result, cached: trace.cached }
+        Validation { result, cached: trace.cached, seen }
     }
 
     /// The decision that `token` would get, step by step, for the operator. It holds no secret, but it does name
@@ -145,6 +152,18 @@ impl Validator {
         let mut trace = Trace::on();
         let result = self.decide(token, request, now, &mut trace).await;
         trace.explanation(result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok))
+    }
+
+    /// Whether the grant of an earlier validation is live still. Where nothing at all was forgotten since then,
+    /// nothing was revoked that this process knows of, and the answer needs no store; else the store is asked.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be told.
+    pub async fn is_still_live(&self, grant: GrantId, seen: Seen, now: UnixTime) -> Result<bool, StoreError> {
+        if self.cache.generation() == seen.0 {
+            return Ok(true);
+        }
+        self.is_live(grant, now).await
     }
 
     /// Whether the grant is live now. It asks the store, not the cache.

@@ -27,6 +27,7 @@ mod issuer;
 mod pop3_downstream;
 mod pop3_upstream;
 mod proxy_header;
+mod races;
 mod sample;
 mod sasl;
 mod sasl_oracle;
@@ -40,6 +41,7 @@ mod smtp_model;
 mod store;
 #[cfg(feature = "server")]
 mod telemetry;
+mod upstreams;
 #[cfg(feature = "server")]
 mod validator;
 #[cfg(feature = "server")]

@@ -193,6 +193,9 @@ fn two_sessions_see_each_others_changes_and_numbers_stand_still_in_between() {
     assert_eq!(two.ask("f UID STORE 3 FLAGS (\\Flagged)", "f ")[0], "* 2 FETCH (FLAGS (\\Flagged) UID 3)");
     assert_eq!(one.ask("g NOOP", "g ")[0], "* 2 FETCH (FLAGS (\\Flagged) UID 3)");
     assert_eq!(one.ask("h UID SEARCH FLAGGED", "h ")[0], "* SEARCH 3");
+    assert_eq!(one.ask("i COPY 1:2 Trash", "i "), ["i OK [COPYUID 4 2,3 1,2] Copied"]);
+    one.ask("j STORE 1:2 +FLAGS (\\Deleted)", "j ");
+    assert_eq!(one.ask("k UID EXPUNGE 3:9", "k ")[0], "* 2 EXPUNGE");
 }
 
 #[test]
@@ -238,7 +241,7 @@ fn a_message_of_ten_megabytes_comes_back_as_it_went() {
     imap.ask(&format!("b APPEND Sent {{{}}}", message.len()), "+");
     imap.say(&message);
     imap.say("\r\n");
-    assert_eq!(imap.hear(), "b OK Appended");
+    assert_eq!(imap.hear(), "b OK [APPENDUID 3 1] Appended");
     imap.ask("c EXAMINE Sent", "c ");
     imap.say("d UID FETCH 1 BODY.PEEK[]\r\n");
     assert_eq!(imap.hear(), format!("* 1 FETCH (UID 1 BODY[] {{{}}}", message.len()));
@@ -339,4 +342,61 @@ fn curl_is_served() {
     let pop3 = format!("pop3://{}", addresses.pop3);
     assert_eq!(curl(alice, &[&format!("{pop3}/")]).lines().count(), 5);
     assert!(curl(alice, &[&format!("{pop3}/4")]).contains("from curl"));
+}
+
+#[test]
+fn mbsync_msmtp_and_mpop_are_served() {
+    let running = start();
+    let addresses = running.server.addresses();
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path();
+    let run = |program: &str, configuration: String, arguments: &[&str], input: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let (file, message) = (home.join(program), home.join("message"));
+        std::fs::write(&file, configuration).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&message, input).unwrap();
+        let mut command = Command::new(program);
+        command.arg(if program == "mbsync" { "-c" } else { "-C" }).arg(&file).args(arguments);
+        let output =
+            command.env("HOME", home).stdin(std::fs::File::open(&message).unwrap()).output().unwrap();
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let account = |port: u16, user: &str, password: &str| {
+        format!(
+            "account default\nhost 127.0.0.1\nport {port}\ntls off\nauth plain\nuser {user}\npassword \"{password}\"\n"
+        )
+    };
+    let msmtp = account(addresses.smtp.port(), BOB, "bobpw") + &format!("from {BOB}\n");
+    run("msmtp", msmtp, &[ALICE], "Subject: from msmtp\n\nhello\n");
+
+    let count = |folder: &str| {
+        let files = std::fs::read_dir(home.join(folder)).into_iter().flatten();
+        files.filter(|file| file.as_ref().unwrap().file_type().unwrap().is_file()).count()
+    };
+    for name in ["cur", "new", "tmp"] {
+        std::fs::create_dir_all(home.join("mpop-mail").join(name)).unwrap();
+        std::fs::create_dir_all(home.join("near/Written").join(name)).unwrap();
+    }
+    let mpop = account(addresses.pop3.port(), ALICE, "alice pw")
+        + &format!("keep on\nuidls_file {0}/uidls\ndelivery maildir {0}/mpop-mail\n", home.display());
+    run("mpop", mpop, &[], "");
+    assert_eq!(count("mpop-mail/new"), 4);
+
+    std::fs::write(home.join("near/Written/new/1.a.b"), "Subject: written here\n\nup\n").unwrap();
+    let mbsync = format!(
+        "IMAPAccount far\nHost 127.0.0.1\nPort {}\nUser {ALICE}\nPass \"alice pw\"\nSSLType None\nAuthMechs LOGIN\n\n\
+         IMAPStore far\nAccount far\n\nMaildirStore near\nPath {home}/near/\nInbox {home}/near/INBOX\nSubFolders Verbatim\n\n\
+         Channel all\nFar :far:\nNear :near:\nPatterns *\nCreate Both\nExpunge Both\nSync All\nSyncState *\n",
+        addresses.imap.port(),
+        home = home.display(),
+    );
+    run("mbsync", mbsync.clone(), &["all"], "");
+    assert_eq!(count("near/INBOX/new"), 4);
+    let one = std::fs::read_dir(home.join("near/INBOX/new")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(one.path()).unwrap();
+    run("mbsync", mbsync, &["all"], "");
+    let mut imap = imap_as_alice(&running);
+    assert!(imap.ask("b EXAMINE INBOX", "b ").contains(&"* 3 EXISTS".to_owned()));
+    assert!(imap.ask("c EXAMINE Written", "c ").contains(&"* 1 EXISTS".to_owned()));
 }

@@ -206,6 +206,19 @@ async fn the_question_after_the_login_sees_what_the_cache_does_not() {
 }
 
 #[tokio::test]
+async fn the_question_before_the_relay_asks_the_store_only_after_a_revocation() {
+    let house = House::new().await;
+    let [ended, other] = [house.mint().await, house.mint().await];
+    let seen = house.validator.validate_noting(&ended.access_token, &IMAP, NOW).await.seen;
+    house.store.down.store(true, Ordering::SeqCst);
+    assert!(house.validator.is_still_live(ended.grant, seen, NOW).await.unwrap());
+    house.store.down.store(false, Ordering::SeqCst);
+    house.validator.end_grant(ended.grant, RevocationReason::Operator, NOW).await.unwrap();
+    assert!(!house.validator.is_still_live(ended.grant, seen, NOW).await.unwrap());
+    assert!(house.validator.is_still_live(other.grant, seen, NOW).await.unwrap());
+}
+
+#[tokio::test]
 async fn a_row_that_was_read_before_a_revocation_does_not_enter_the_cache_after_it() {
     let house = House::new().await;
     let minted = house.mint().await;

@@ -101,23 +101,24 @@ impl House {
 
 fn curl_reads_appends_and_sends(login: Login) {
     let house = House::build(login);
-    let target = &house.bearward.target;
     let ca = house.ca();
-    let curl = |mechanism: &str, token: &str, more: &[&str]| {
-        let (user, option) = (format!("{ALICE}:"), format!("AUTH={mechanism}"));
+    let user = format!("{ALICE}:");
+    let curl = |token: &str, more: &[&str]| {
         let mut arguments = vec!["-sS", "--max-time", "50", "--cacert", &ca, "--oauth2-bearer", token];
-        arguments.extend(["-u", &user, "--login-options", &option]);
+        arguments.extend(["-u", &user]);
         arguments.extend(more);
         house.run("curl", &arguments)
     };
-    let imaps = format!("imaps://localhost:{}", target.imaps);
-    let (imap, pop3s) =
-        (format!("imap://localhost:{}", target.imap), format!("pop3s://localhost:{}", target.pop3s));
-    let (smtps, smtp) =
-        (format!("smtps://localhost:{}", target.smtps), format!("smtp://localhost:{}", target.smtp));
     let (large, content) = house.large_message();
     for (index, mechanism) in MECHANISMS.into_iter().enumerate() {
-        let good = |more: &[&str]| curl(mechanism, &house.good, more);
+        let only_xoauth2 = mechanism == "XOAUTH2";
+        let target = if only_xoauth2 { &house.bearward.xoauth2 } else { &house.bearward.target };
+        let imaps = format!("imaps://localhost:{}", target.imaps);
+        let (imap, pop3s) =
+            (format!("imap://localhost:{}", target.imap), format!("pop3s://localhost:{}", target.pop3s));
+        let (smtps, smtp) =
+            (format!("smtps://localhost:{}", target.smtps), format!("smtp://localhost:{}", target.smtp));
+        let good = |more: &[&str]| curl(&house.good, more);
         assert!(good(&[&imaps]).ok_text().contains("* LIST"), "{mechanism}");
         assert!(good(&["--ssl-reqd", &imap]).ok_text().contains("* LIST"), "{mechanism}");
         good(&["-T", large.to_str().unwrap(), &format!("{imaps}/INBOX")]).ok();
@@ -134,13 +135,17 @@ fn curl_reads_appends_and_sends(login: Login) {
             house.bob_gets(&subject);
         }
         for token in [&house.expired, &house.not_imap, "no-token-at-all"] {
-            assert_eq!(curl(mechanism, token, &[&imaps]).code, Some(67), "{mechanism}");
+            assert_eq!(curl(token, &[&imaps]).code, Some(67), "{mechanism}");
         }
         for token in [&house.expired, &house.only_imap] {
-            assert_eq!(curl(mechanism, token, &[&pop3s]).code, Some(67), "{mechanism}");
+            assert_eq!(curl(token, &[&pop3s]).code, Some(67), "{mechanism}");
             let message = house.short_message("refused");
             let send = ["--mail-from", ALICE, "--mail-rcpt", BOB, "-T", message.to_str().unwrap(), &smtps];
-            assert_eq!(curl(mechanism, token, &send).code, Some(67), "{mechanism}");
+            assert_eq!(curl(token, &send).code, Some(67), "{mechanism}");
+        }
+        for protocol in ["imap", "pop3", "smtp"] {
+            let signed_in = format!("protocol=\"{protocol}\" mechanism=\"{mechanism}\"");
+            assert!(house.bearward.log().contains(&signed_in), "nobody signed in with {signed_in}");
         }
     }
 }

@@ -107,6 +107,26 @@ impl Client {
         String::from_utf8_lossy(&std::mem::take(&mut self.received)).into_owned()
     }
 
+    /// Ends this direction, cleanly under TLS; the other stays.
+    pub(crate) fn end(&mut self) {
+        let tcp = match &mut self.transport {
+            Transport::Clear(tcp) => tcp,
+            Transport::Tls(tls) => {
+                tls.conn.send_close_notify();
+                tls.flush().expect("sent");
+                &mut tls.sock
+            }
+        };
+        tcp.shutdown(std::net::Shutdown::Write).expect("ended");
+    }
+
+    /// Reads to the end of the connection, which must be a clean one: close_notify under TLS.
+    pub(crate) fn clean_rest(&mut self) -> String {
+        let Transport::Tls(tls) = &mut self.transport else { return self.rest() };
+        tls.read_to_end(&mut self.received).expect("a clean end");
+        self.rest()
+    }
+
     fn fill(&mut self) -> usize {
         let mut chunk = [0; 16 * 1024];
         let read = match &mut self.transport {

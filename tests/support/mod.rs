@@ -1,7 +1,12 @@
-//! What the tests share: a running `bearward try`, and a client that sends raw octets and knows no protocol.
+//! What the tests share: a running `bearward try` or `bearward serve`, a client that sends raw octets and a mail server
+//! that does, neither of which knows a protocol.
 
 mod client;
+mod serve;
 mod trial;
+mod upstream;
 
 pub(crate) use client::{Client, base64, oauthbearer, xoauth2};
+pub(crate) use serve::{ALICE, Serve};
 pub(crate) use trial::{Trial, wait};
+pub(crate) use upstream::{Act, Gate, Upstream, answering, before_login, login_taken, send, taking, until};

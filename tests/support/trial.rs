@@ -20,7 +20,7 @@ pub(crate) struct Trial {
 }
 
 /// Ports that `try` needs, as standard ports.
-const STANDARD: [u16; 8] = [143, 993, 587, 465, 110, 995, 443, 9464];
+const STANDARD: [u16; 11] = [143, 993, 587, 465, 110, 995, 443, 994, 466, 996, 9464];
 
 impl Trial {
     pub(crate) fn start() -> Self {

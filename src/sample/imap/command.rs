@@ -17,19 +17,44 @@ use crate::{
 pub(super) enum Command {
     Capability,
     Check,
-    Close { expunge: bool },
-    Copy { uid: bool, set: Vec<Span>, mailbox: String },
+    Close {
+        expunge: bool,
+    },
+    Copy {
+        uid: bool,
+        set: Vec<Span>,
+        mailbox: String,
+    },
     Enter(Enter),
-    Expunge,
-    Fetch { uid: bool, set: Vec<Span>, items: Vec<Item> },
+    /// With a set of UIDs, only those of them.
+    Expunge {
+        only: Option<Vec<Span>>,
+    },
+    Fetch {
+        uid: bool,
+        set: Vec<Span>,
+        items: Vec<Item>,
+    },
     Id,
     Idle,
     Logout,
     Mailboxes(Mailboxes),
     Noop,
-    Search { uid: bool, key: Key },
-    Select { mailbox: String, read_only: bool },
-    Store { uid: bool, set: Vec<Span>, change: Change, silent: bool, flags: Flags },
+    Search {
+        uid: bool,
+        key: Key,
+    },
+    Select {
+        mailbox: String,
+        read_only: bool,
+    },
+    Store {
+        uid: bool,
+        set: Vec<Span>,
+        change: Change,
+        silent: bool,
+        flags: Flags,
+    },
 }
 
 /// The commands that log in.
@@ -93,6 +118,12 @@ pub(super) fn parse(cursor: &mut Cursor) -> Result<Command, Malformed> {
         "UID" => {
             cursor.space()?;
             let name = cursor.keyword()?;
+            if name == "EXPUNGE" {
+                cursor.space()?;
+                let only = Some(cursor.sequence_set()?);
+                cursor.end()?;
+                return Ok(Command::Expunge { only });
+            }
             message_command(&name, true, cursor)?.ok_or(Malformed("no such UID command"))?
         }
         name => match message_command(name, false, cursor)? {
@@ -127,7 +158,7 @@ fn other_command(name: &str, cursor: &mut Cursor) -> Result<Command, Malformed> 
         "CAPABILITY" => Command::Capability,
         "CHECK" => Command::Check,
         "CLOSE" => Command::Close { expunge: true },
-        "EXPUNGE" => Command::Expunge,
+        "EXPUNGE" => Command::Expunge { only: None },
         "IDLE" => Command::Idle,
         "LOGOUT" => Command::Logout,
         "NAMESPACE" => Mailboxes::Namespace.into(),

@@ -177,8 +177,8 @@ fn text(octets: Bytes) -> Result<String, Malformed> {
 }
 
 /// RFC 3501 §9 ATOM-CHAR.
-fn is_atom(octet: u8) -> bool {
-    octet > b' ' && octet != 0x7f && !b"(){%*\"\\]".contains(&octet)
+pub(super) fn is_atom(octet: u8) -> bool {
+    (b'!'..0x7f).contains(&octet) && !b"(){%*\"\\]".contains(&octet)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{
+    cursor::is_atom,
     envelope,
     item::{Item, Section, What},
 };
@@ -71,6 +72,14 @@ pub(super) fn nstring(octets: Option<&[u8]>) -> Vec<u8> {
     }
     quoted.push(b'"');
     quoted
+}
+
+/// An RFC 3501 astring: an atom where it can be one.
+pub(super) fn astring(text: &str) -> String {
+    if !text.is_empty() && text.bytes().all(is_atom) {
+        return text.to_owned();
+    }
+    String::from_utf8_lossy(&nstring(Some(text.as_bytes()))).into_owned()
 }
 
 /// Text that is gathered, and octets of the message that are only referred to.
@@ -248,7 +257,7 @@ mod tests {
     fn header_fields_are_chosen_by_name() {
         assert_eq!(
             answered(MESSAGE, "BODY.PEEK[HEADER.FIELDS (subject to)]"),
-            "* 2 FETCH (BODY[HEADER.FIELDS (\"subject\" \"to\")] {31}\r\nTo: c@d.example\r\nSubject: s\r\n\r\n)\r\n"
+            "* 2 FETCH (BODY[HEADER.FIELDS (subject to)] {31}\r\nTo: c@d.example\r\nSubject: s\r\n\r\n)\r\n"
         );
     }
 

@@ -134,14 +134,9 @@ impl std::fmt::Display for Section {
         match &self.what {
             What::All => Ok(()),
             What::Fields { names, not } => {
-                let names: Vec<_> =
-                    names.iter().map(|name| super::fetch::nstring(Some(name.as_bytes()))).collect();
-                write!(f, "HEADER.FIELDS{} (", if *not { ".NOT" } else { "" })?;
-                write!(
-                    f,
-                    "{})",
-                    names.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join(" ")
-                )
+                // As atoms where they are, because some clients (mbsync) look for nothing else.
+                let names: Vec<_> = names.iter().map(|name| super::fetch::astring(name)).collect();
+                write!(f, "HEADER.FIELDS{} ({})", if *not { ".NOT" } else { "" }, names.join(" "))
             }
             What::Header => f.write_str("HEADER"),
             What::Mime => f.write_str("MIME"),
@@ -166,8 +161,8 @@ mod tests {
             "1.2",
             "1.MIME",
             "2.HEADER",
-            "HEADER.FIELDS (\"Subject\" \"X-y\")",
-            "HEADER.FIELDS.NOT (\"to\")",
+            "HEADER.FIELDS (Subject \"X y\")",
+            "HEADER.FIELDS.NOT (to)",
         ] {
             let mut cursor = Cursor::new(Bytes::from(format!("BODY.PEEK[{asked}]<7.9>")));
             let items = parse(&mut cursor).unwrap();

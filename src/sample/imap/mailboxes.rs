@@ -1,6 +1,6 @@
 //! Commands about mailboxes as wholes: LIST, STATUS, CREATE, DELETE, APPEND, NAMESPACE.
 
-use super::{Reply, command::Mailboxes, done, fetch::nstring};
+use super::{Reply, command::Mailboxes, fetch::nstring};
 use crate::{
     model::UnixTime,
     sample::{
@@ -14,28 +14,28 @@ pub(super) fn carry_out(wire: &mut Wire, account: &Account, command: Mailboxes) 
     let outcome = match command {
         Mailboxes::Append { mailbox, flags, arrived, octets } => account
             .append(&mailbox, octets, flags, arrived.unwrap_or_else(UnixTime::now))
-            .map(|_| "Appended")
+            .map(|(validity, uid)| format!("[APPENDUID {validity} {uid}] Appended"))
             .map_err(|refused| refusal(refused, true)),
         Mailboxes::Create(name) => account
             .change(|boxes| boxes.create(name.trim_end_matches('/')))
-            .map(|()| "Created")
+            .map(|()| "Created".to_owned())
             .map_err(|refused| refusal(refused, false)),
         Mailboxes::Delete(name) => account
             .change(|boxes| boxes.delete(&name))
-            .map(|()| "Deleted")
+            .map(|()| "Deleted".to_owned())
             .map_err(|refused| refusal(refused, false)),
         Mailboxes::List { subscribed, reference, pattern } => {
             wire.say(&account.with(|boxes| list(boxes, subscribed, &reference, &pattern)));
-            Ok("Listed")
+            Ok("Listed".to_owned())
         }
         Mailboxes::Namespace => {
             wire.say("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
-            Ok("Named")
+            Ok("Named".to_owned())
         }
         Mailboxes::Status { mailbox, items } => status(wire, account, &mailbox, &items),
-        Mailboxes::Subscribe => Ok("Subscribed"),
+        Mailboxes::Subscribe => Ok("Subscribed".to_owned()),
     };
-    outcome.map_or_else(|reply| reply, done)
+    outcome.map_or_else(|reply| reply, Reply::Ok)
 }
 
 /// What a refused change is called. `creatable`: the client may create the mailbox and try again.
@@ -65,7 +65,7 @@ fn list(boxes: &Boxes, subscribed: bool, reference: &str, pattern: &str) -> Stri
         .collect()
 }
 
-fn status(wire: &mut Wire, account: &Account, name: &str, items: &[String]) -> Result<&'static str, Reply> {
+fn status(wire: &mut Wire, account: &Account, name: &str, items: &[String]) -> Result<String, Reply> {
     let told = account.with(|boxes| {
         let mailbox = boxes.get(name).ok_or_else(|| refusal(Refused::NoMailbox, false))?;
         let values: Option<Vec<_>> =
@@ -74,7 +74,7 @@ fn status(wire: &mut Wire, account: &Account, name: &str, items: &[String]) -> R
     })?;
     let name = nstring(Some(name.as_bytes()));
     wire.say(&format!("* STATUS {} ({told})\r\n", String::from_utf8_lossy(&name)));
-    Ok("Counted")
+    Ok("Counted".to_owned())
 }
 
 fn status_of(mailbox: &Mailbox, item: &str) -> Option<u64> {

@@ -1,5 +1,5 @@
 //! IMAP4rev1 (RFC 3501): the server side, with LITERAL+ (RFC 7888), IDLE (RFC 2177), ID (RFC 2971),
-//! SASL-IR (RFC 4959), NAMESPACE (RFC 2342), UNSELECT (RFC 3691) and SPECIAL-USE (RFC 6154).
+//! SASL-IR (RFC 4959), NAMESPACE (RFC 2342), UIDPLUS (RFC 4315), UNSELECT (RFC 3691) and SPECIAL-USE (RFC 6154).
 //!
 //! A command is read whole, literals included, before any of it is judged.
 
@@ -9,6 +9,7 @@ mod envelope;
 mod fetch;
 mod item;
 mod mailboxes;
+mod messages;
 mod search;
 mod view;
 
@@ -17,10 +18,7 @@ use std::{io, sync::Arc};
 use bytes::Bytes;
 
 use self::{
-    command::{Change, Command, Enter},
-    cursor::Span,
-    item::Item,
-    search::Key,
+    command::{Command, Enter},
     view::View,
 };
 use super::{
@@ -39,8 +37,9 @@ const COMMAND: usize = MESSAGE_LIMIT + LINE;
 /// Literals in one command.
 const LITERALS: usize = 64;
 /// What the server is able to do before and after the login.
-const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID IDLE NAMESPACE UNSELECT SPECIAL-USE AUTH=PLAIN";
-const CAPABILITIES_AFTER_LOGIN: &str = "IMAP4rev1 LITERAL+ ID IDLE NAMESPACE UNSELECT SPECIAL-USE";
+const CAPABILITIES: &str =
+    "IMAP4rev1 LITERAL+ SASL-IR ID IDLE NAMESPACE UIDPLUS UNSELECT SPECIAL-USE AUTH=PLAIN";
+const CAPABILITIES_AFTER_LOGIN: &str = "IMAP4rev1 LITERAL+ ID IDLE NAMESPACE UIDPLUS UNSELECT SPECIAL-USE";
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(wire: Wire, mail: Arc<Mail>) -> io::Result<()> {
@@ -149,7 +148,7 @@ impl Session {
             Command::Close { expunge } => self.close(&account, expunge),
             Command::Copy { uid, set, mailbox } => self.copy(&account, uid, &set, &mailbox),
             Command::Enter(_) => Reply::Bad("Logged in already"),
-            Command::Expunge => self.expunge(&account),
+            Command::Expunge { only } => self.expunge(&account, only.as_deref()),
             Command::Fetch { uid, set, items } => return self.fetch(&account, uid, &set, items).await,
             Command::Id => self.id(),
             Command::Idle => return self.idle(&account).await,
@@ -186,7 +185,7 @@ impl Session {
             Command::Check
             | Command::Close { .. }
             | Command::Copy { .. }
-            | Command::Expunge
+            | Command::Expunge { .. }
             | Command::Fetch { .. }
             | Command::Idle
             | Command::Mailboxes(_)
@@ -270,113 +269,6 @@ impl Session {
                 changed = changes.changed() => changed.map_err(io::Error::other)?,
             }
         }
-    }
-
-    async fn fetch(
-        &mut self,
-        account: &Account,
-        uid: bool,
-        set: &[Span],
-        mut items: Vec<Item>,
-    ) -> io::Result<Reply> {
-        let Some(view) = &mut self.view else { return Ok(Reply::Bad("Select a mailbox first")) };
-        if uid && !items.iter().any(|item| matches!(item, Item::Uid)) {
-            items.insert(0, Item::Uid);
-        }
-        let mut picked = account.with(|boxes| view.pick(boxes, uid, set));
-        if fetch::marks_seen(&items) && !view.read_only {
-            let unseen = picked.iter().any(|found| !found.message.flags.contains(Flags::SEEN));
-            if unseen {
-                account.change(|boxes| view.store(boxes, &mut picked, Change::Add, Flags::SEEN));
-                items.push(Item::Flags);
-            }
-        }
-        for found in picked {
-            for piece in fetch::answer(found.number, &found.message, &items) {
-                self.wire.send(&piece).await?;
-            }
-        }
-        if uid {
-            self.catch_up();
-        }
-        Ok(done("Fetched"))
-    }
-
-    fn search(&mut self, account: &Account, uid: bool, key: &Key) -> Reply {
-        let Some(view) = &self.view else { return Reply::Bad("Select a mailbox first") };
-        let everything = [(Some(1), None)];
-        let messages = account.with(|boxes| view.pick(boxes, false, &everything));
-        let found: String =
-            view.search(&messages, uid, key).iter().map(|number| format!(" {number}")).collect();
-        self.wire.say(&format!("* SEARCH{found}\r\n"));
-        done("Searched")
-    }
-
-    fn store(
-        &mut self,
-        account: &Account,
-        uid: bool,
-        set: &[Span],
-        change: Change,
-        silent: bool,
-        flags: Flags,
-    ) -> Reply {
-        let Some(view) = &mut self.view else { return Reply::Bad("Select a mailbox first") };
-        if view.read_only {
-            return Reply::No("[CANNOT] The mailbox is open for reading only");
-        }
-        let picked = account.change(|boxes| {
-            let mut picked = view.pick(boxes, uid, set);
-            view.store(boxes, &mut picked, change, flags);
-            picked
-        });
-        if !silent {
-            for found in picked {
-                let uid = if uid { format!(" UID {}", found.message.uid) } else { String::new() };
-                let told = format!("* {} FETCH (FLAGS {}{uid})\r\n", found.number, found.message.flags);
-                self.wire.say(&told);
-            }
-        }
-        done("Stored")
-    }
-
-    fn copy(&mut self, account: &Account, uid: bool, set: &[Span], mailbox: &str) -> Reply {
-        let Some(view) = &self.view else { return Reply::Bad("Select a mailbox first") };
-        let outcome = account.change(|boxes| {
-            if boxes.get(mailbox).is_none() {
-                return Err(super::mail::Refused::NoMailbox);
-            }
-            view.pick(boxes, uid, set).into_iter().try_for_each(|found| {
-                let copied = found.message;
-                boxes.append(mailbox, copied.octets, copied.flags, copied.arrived).map(drop)
-            })
-        });
-        self.catch_up();
-        outcome.map_or_else(|refused| mailboxes::refusal(refused, true), |()| done("Copied"))
-    }
-
-    fn expunge(&mut self, account: &Account) -> Reply {
-        match &self.view {
-            None => return Reply::Bad("Select a mailbox first"),
-            Some(view) if view.read_only => {
-                return Reply::No("[CANNOT] The mailbox is open for reading only");
-            }
-            Some(view) => account.change(|boxes| {
-                boxes.expunge(&view.mailbox, |message| message.flags.contains(Flags::DELETED));
-            }),
-        }
-        self.catch_up();
-        done("Expunged")
-    }
-
-    fn close(&mut self, account: &Account, expunge: bool) -> Reply {
-        let Some(view) = self.view.take() else { return Reply::Bad("Select a mailbox first") };
-        if expunge && !view.read_only {
-            account.change(|boxes| {
-                boxes.expunge(&view.mailbox, |message| message.flags.contains(Flags::DELETED));
-            });
-        }
-        done("Closed")
     }
 }
 

@@ -109,7 +109,8 @@ impl View {
         (1_u32..).zip(self.uids.iter().copied())
     }
 
-    fn last_uid(&self) -> u32 {
+    /// The UID that `*` means.
+    pub(super) fn last_uid(&self) -> u32 {
         self.uids.last().copied().unwrap_or(0)
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum Login {
 /// A running Bearward.
 pub(crate) struct Bearward {
     pub(crate) target: Target,
+    /// The same listeners, but with XOAUTH2 alone: curl takes OAUTHBEARER wherever it is offered.
+    pub(crate) xoauth2: Target,
     pub(crate) file: PathBuf,
     pub(crate) data: PathBuf,
     log: PathBuf,
@@ -63,16 +65,18 @@ impl Bearward {
         let folder = &servers.folder;
         let home = folder.sub("bearward");
         let (file, data, log_file) = (home.join("bearward.toml"), home.join("data"), home.join("log"));
-        let mut ports = Ports::take(7);
-        let target = Target {
+        let mut ports = Ports::take(13);
+        let [target, xoauth2] = [(); 2].map(|()| Target {
             imaps: ports.next(),
             imap: ports.next(),
             pop3s: ports.next(),
             smtps: ports.next(),
             smtp: ports.next(),
             https: ports.next(),
-        };
-        fs::write(&file, configuration(folder, &data, &target, login, backend, log)).unwrap();
+        });
+        let mut text = configuration(folder, &data, &target, login, backend, log);
+        listeners(&mut text, &xoauth2, "mechanisms = [\"XOAUTH2\"]");
+        fs::write(&file, text).unwrap();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_bearward"), "serve", "-c"]).arg(&file);
         let output = fs::File::create(&log_file).unwrap();
@@ -82,7 +86,7 @@ impl Bearward {
         for port in [target.imaps, target.imap, target.pop3s, target.smtps, target.smtp] {
             process.wait_for_port(port, || read(&log_file));
         }
-        Self { target, file, data, log: log_file, login, _process: process }
+        Self { target, xoauth2, file, data, log: log_file, login, _process: process }
     }
 
     /// What it has logged.
@@ -145,19 +149,12 @@ fn configuration(
         data.display(),
         tls = tls.display(),
     );
-    for (protocol, port, how) in [
-        ("imap", target.imaps, "implicit"),
-        ("imap", target.imap, "starttls"),
-        ("pop3", target.pop3s, "implicit"),
-        ("smtp", target.smtps, "implicit"),
-        ("smtp", target.smtp, "starttls"),
-        ("https", target.https, "implicit"),
-    ] {
-        let _ = writeln!(
-            text,
-            "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:{port}\"\ntls = \"{how}\""
-        );
-    }
+    listeners(&mut text, target, "");
+    let _ = writeln!(
+        text,
+        "[[listener]]\nprotocol = \"https\"\nbind = \"127.0.0.1:{}\"\ntls = \"implicit\"",
+        target.https
+    );
     let how = match login {
         Login::Authzid => "authzid",
         Login::Master => "master",
@@ -178,6 +175,22 @@ fn configuration(
     let _ = writeln!(text, "[limits]\ndummy_response_timeout = \"1s\"");
     let _ = writeln!(text, "[telemetry]\nlog = \"{log}\"\nmetrics = \"off\"");
     text
+}
+
+/// Writes the mail listeners of `target`, each with the line `more`.
+fn listeners(text: &mut String, target: &Target, more: &str) {
+    for (protocol, port, how) in [
+        ("imap", target.imaps, "implicit"),
+        ("imap", target.imap, "starttls"),
+        ("pop3", target.pop3s, "implicit"),
+        ("smtp", target.smtps, "implicit"),
+        ("smtp", target.smtp, "starttls"),
+    ] {
+        let _ = writeln!(
+            text,
+            "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:{port}\"\ntls = \"{how}\"\n{more}"
+        );
+    }
 }
 
 impl Drop for Bearward {

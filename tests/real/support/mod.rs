@@ -15,6 +15,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -143,9 +144,12 @@ impl Drop for Process {
 }
 
 impl Ports {
-    /// Below the range that the system gives to outgoing connections, from a place of this process's own.
+    /// Below the range that the system gives to outgoing connections, from a place that no other test begins at,
+    /// be it in this process or in another.
     pub(crate) fn take(count: usize) -> Self {
-        let start = 15_000 + (std::process::id() as u16).wrapping_mul(61) % 15_000;
+        static TAKEN: AtomicU16 = AtomicU16::new(0);
+        let before = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let start = 15_000 + (std::process::id() as u16).wrapping_add(before).wrapping_mul(61) % 15_000;
         let held = (start..32_000)
             .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
             .take(count)

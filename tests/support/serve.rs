@@ -1,0 +1,220 @@
+//! A `bearward serve -c FILE` of its own for each test, in front of scripted mail servers.
+
+use std::{
+    fmt::Write as _,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use bearward::{model::UnixTime, tls::dev};
+
+use super::{Client, wait, xoauth2};
+
+pub(crate) const ALICE: &str = "alice@example.org";
+
+/// A running `bearward serve`; stopped by its own process id when dropped.
+pub(crate) struct Serve {
+    child: Child,
+    folder: tempfile::TempDir,
+    imaps: u16,
+    pop3s: u16,
+    smtps: u16,
+}
+
+impl Serve {
+    /// Serves what `backend` says: the lines of `[backend.main]`, and whatever tables follow it.
+    pub(crate) fn start(backend: &str) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path();
+        dev::ensure(&path.join("certs"), "localhost", UnixTime::now()).expect("certificates");
+        let [imaps, pop3s, smtps] = free_ports();
+        let mut text = String::from(
+            "hostname = \"localhost\"\ndata_dir = \"data\"\n\
+             [tls]\ncertificate = \"certs/server.pem\"\nprivate_key = \"certs/server.key\"\n\
+             [issuer]\nurl = \"https://localhost\"\n\
+             [telemetry]\nmetrics = \"off\"\n\
+             [session]\ndrain_timeout = \"4s\"\n",
+        );
+        let listeners = [("imap", imaps), ("pop3", pop3s), ("smtp", smtps)];
+        for (protocol, port) in listeners.into_iter().filter(|(protocol, _)| has_servers(backend, protocol)) {
+            let _ = writeln!(
+                text,
+                "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:{port}\"\ntls = \"implicit\""
+            );
+        }
+        let _ = writeln!(text, "[backend.main]\n{backend}");
+        std::fs::write(path.join("bearward.toml"), text).expect("written");
+        let log = std::fs::File::create(path.join("log")).expect("log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_bearward"))
+            .arg("serve")
+            .arg("-c")
+            .arg(path.join("bearward.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("bearward starts");
+        let mut serve = Self { child, folder, imaps, pop3s, smtps };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !serve.log().contains("serving") {
+            let ended = serve.child.try_wait().expect("waited");
+            assert!(ended.is_none() && Instant::now() < deadline, "it does not serve:\n{}", serve.log());
+            wait(Duration::from_millis(20));
+        }
+        serve
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where `protocol` is served.
+    pub(crate) fn address(&self, protocol: &str) -> SocketAddr {
+        let port = match protocol {
+            "imap" => self.imaps,
+            "pop3" => self.pop3s,
+            _ => self.smtps,
+        };
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    /// A client on implicit TLS that has read its greeting, and said EHLO where that is due.
+    pub(crate) fn connect(&self, protocol: &str) -> Client {
+        let greeting = match protocol {
+            "imap" => "* OK ",
+            "pop3" => "+OK",
+            _ => "220 ",
+        };
+        let mut client = Client::tls(self.address(protocol).port(), &self.path("certs/ca.pem"));
+        client.expect(greeting);
+        if protocol == "smtp" {
+            client.say("EHLO client.example.org");
+            client.until("250 ");
+        }
+        client
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).expect("log")
+    }
+
+    /// Waits until a line of the log holds every one of `parts`.
+    pub(crate) fn wait_for_log(&self, parts: &[&str]) -> String {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| parts.iter().all(|part| line.contains(part))) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "no log line with {parts:?} in:\n{log}");
+            wait(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs another command on the same configuration.
+    pub(crate) fn command(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
+            .arg("-c")
+            .arg(self.path("bearward.toml"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("bearward starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(input.as_bytes()).expect("written");
+        drop(stdin);
+        child.wait_with_output().expect("bearward ends")
+    }
+
+    /// As `command`, for one that must succeed; its standard output.
+    pub(crate) fn succeed(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.command(arguments, input);
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Sends the sign-in of `protocol` with `behind` in the same write.
+    pub(crate) fn sign_in(&self, protocol: &str, token: &str, behind: &str) -> Client {
+        let mut client = self.connect(protocol);
+        let command = if protocol == "imap" { "a AUTHENTICATE" } else { "AUTH" };
+        client.send(format!("{command} XOAUTH2 {}\r\n{behind}", xoauth2(ALICE, token)).as_bytes());
+        client
+    }
+
+    /// A token for `user` where no mailbox password is needed.
+    pub(crate) fn token(&self, user: &str) -> String {
+        self.succeed(&["token", "issue", "--user", user], "").trim().to_owned()
+    }
+
+    /// A token to which `password` is sealed.
+    pub(crate) fn sealed_token(&self, user: &str, password: &str) -> String {
+        let arguments = ["token", "issue", "--user", user, "--password-stdin"];
+        self.succeed(&arguments, password).trim().to_owned()
+    }
+
+    /// The grant of a token.
+    pub(crate) fn grant_of(&self, token: &str) -> String {
+        let text = self.succeed(&["token", "inspect", token, "--json"], "");
+        let inspected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        inspected["grant_id"].as_str().expect("a grant").to_owned()
+    }
+
+    /// How many sessions the registry holds that have signed in or are about to.
+    pub(crate) fn sessions(&self) -> usize {
+        let text = self.succeed(&["session", "list", "--json"], "");
+        serde_json::from_str::<Vec<serde_json::Value>>(&text).expect("an array").len()
+    }
+
+    /// Sends SIGTERM and waits for the end; the exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        kill(&self.child);
+        self.child.wait().expect("waited").code()
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("Bearward's log:\n{}", self.log());
+        }
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        kill(&self.child);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            wait(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn kill(child: &Child) {
+    let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+}
+
+fn has_servers(backend: &str, protocol: &str) -> bool {
+    backend.lines().any(|line| line.starts_with(&format!("{protocol} = ")))
+}
+
+/// Ports below the range that the system gives to outgoing connections, from a random place.
+fn free_ports() -> [u16; 3] {
+    let mut bits = [0; 2];
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bits)).expect("random");
+    let start = 10_000 + u16::from_be_bytes(bits) % 20_000;
+    let held: Vec<TcpListener> =
+        (start..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(3).collect();
+    let ports: Vec<u16> = held.iter().map(|held| held.local_addr().expect("address").port()).collect();
+    ports.try_into().expect("three free ports")
+}
