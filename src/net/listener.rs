@@ -19,6 +19,9 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(120);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Unanswered questions before the connection is given up.
 const KEEPALIVE_RETRIES: u32 = 6;
+/// Octets not yet sent that the system keeps for a connection; it would keep megabytes for a peer that never reads.
+/// What is on its way to a peer that does read is not counted, so this costs no throughput.
+const UNSENT: u32 = 128 * 1024;
 /// First pause after accepting failed for want of something, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Longest pause; a freed descriptor is noticed no later.
@@ -85,7 +88,8 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Options of a client's connection: no delay, and keepalive so that a client whose network went away is noticed.
+/// Options of a client's connection: no delay, keepalive so that a client whose network went away is noticed, and a
+/// bound for what waits to be sent.
 /// A system that refuses them costs comfort, not function.
 pub fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
@@ -94,6 +98,7 @@ pub fn prepare(tcp: &TcpStream) {
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_RETRIES);
     let _ = SockRef::from(tcp).set_tcp_keepalive(&keepalive);
+    let _ = SockRef::from(tcp).set_tcp_notsent_lowat(UNSENT);
 }
 
 /// Options of a connection to a mail server: those of [`prepare`].

@@ -315,9 +315,14 @@ async fn flush(client: &mut MailStream, outgoing: &mut Vec<u8>, deadline: Instan
     written.ok()?.ok()
 }
 
-async fn close(connection: &Connection, client: MailStream, outgoing: &[u8], reason: Close) {
+async fn close(connection: &Connection, mut client: MailStream, outgoing: &[u8], reason: Close) {
     if reason != Close::ClientLeft {
         tracing::info!(session = %connection.id, protocol = %connection.protocol, client_ip = %connection.peer.ip(), %reason, "connection closed before sign-in");
+    }
+    if reason == Close::Busy {
+        // It has no place among the limits, so nobody waits for it to end: it is told what fits, and gone.
+        let _ = tokio::time::timeout(Duration::ZERO, client.write_all(outgoing)).await;
+        return;
     }
     say_goodbye(client, outgoing).await;
 }

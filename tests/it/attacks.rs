@@ -50,7 +50,7 @@ fn strangers_that_pipeline_and_never_read_make_the_server_keep_little() {
 }
 
 #[test]
-fn a_stranger_that_never_pauses_is_cut_off_as_soon_as_a_silent_one() {
+fn a_stranger_that_never_pauses_is_cut_off_like_a_silent_one() {
     let trial = Trial::start_with(&[("BEARWARD_LIMITS__PRE_AUTH_TIMEOUT", "1s")]);
     let started = Instant::now();
     // Enough of them that there always is something to be read.
@@ -62,16 +62,33 @@ fn a_stranger_that_never_pauses_is_cut_off_as_soon_as_a_silent_one() {
             std::thread::spawn(move || while reader.read(&mut [0; 65536]).is_ok_and(|read| read > 0) {});
         std::thread::spawn(move || {
             let commands = b"a NOOP\r\n".repeat(8000);
-            while writer.write_all(&commands).is_ok() && started.elapsed() < Duration::from_secs(5) {}
+            while writer.write_all(&commands).is_ok() && started.elapsed() < Duration::from_secs(10) {}
             reading.join().unwrap();
             started.elapsed()
         })
     });
     for flood in floods.collect::<Vec<_>>() {
         let lived = flood.join().unwrap();
-        // A second until it is cut off, and at most one more for the goodbye.
+        // A second to sign in, and one for the last words.
         assert!(lived < Duration::from_secs(4), "{lived:?}");
     }
+}
+
+#[test]
+fn strangers_beyond_the_limit_hold_nothing_however_long_they_stay() {
+    let trial = Trial::start_with(&[("BEARWARD_LIMITS__PER_IP", "2")]);
+    let mut within: Vec<Client> = (0..2).map(|_| Client::clear(trial.port("imap"))).collect();
+    within.iter_mut().for_each(|client| drop(client.expect("* OK ")));
+    let before = trial.descriptors();
+    let beyond: Vec<Client> = (0..200)
+        .map(|_| {
+            let mut client = Client::clear(trial.port("imap"));
+            client.expect("* BYE ");
+            client
+        })
+        .collect();
+    let held = trial.descriptors().saturating_sub(before);
+    assert!(held < 20, "{held} of {}", beyond.len());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bearward::net::{NetError, accept, bind, canonical};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 #[tokio::test]
 async fn a_port_in_use_has_its_sentence() {
@@ -28,6 +28,22 @@ async fn the_ipv6_wildcard_takes_ipv4_and_names_it_so() {
     let (accepted, peer) = accept(&listening).await;
     assert_eq!(peer, client.local_addr().unwrap());
     assert!(accepted.nodelay().unwrap());
+}
+
+#[tokio::test]
+async fn the_system_keeps_little_for_a_client_that_never_reads() {
+    let listening = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.set_recv_buffer_size(2048).unwrap();
+    let deaf = deaf.connect(listening.local_addr().unwrap()).await.unwrap();
+    let (accepted, _) = accept(&listening).await;
+    let mut taken = 0;
+    while let Ok(count) = accepted.try_write(&[b'x'; 16 * 1024]) {
+        taken += count;
+        tokio::task::yield_now().await;
+    }
+    assert!(taken > 0 && taken < 512 * 1024, "{taken} octets");
+    drop(deaf);
 }
 
 #[test]

@@ -76,6 +76,11 @@ impl Trial {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// How many descriptors the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("descriptors").count()
+    }
+
     /// Everything logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("log")
