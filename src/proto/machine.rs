@@ -20,6 +20,14 @@ pub enum Step {
     NeedInput,
     /// Octets for the client.
     Send(Vec<u8>),
+    /// A sign-in broke the protocol before anybody could be asked; for the log alone: the machine
+    /// answers the client itself.
+    Spoiled {
+        /// The mechanism that was begun.
+        mechanism: Mechanism,
+        /// What was wrong.
+        reason: &'static str,
+    },
     /// Flush what was sent, do the TLS handshake, then call [`Downstream::tls_started`].
     StartTls,
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     Config,
     registry::Registry,
-    sign_in::{SignedIn, sign_in},
+    sign_in::{SignedIn, sign_in, spoiled},
 };
 use crate::{
     limits,
@@ -190,6 +190,7 @@ async fn dialogue(
                 };
                 machine.answer(answer);
             }
+            Step::Spoiled { mechanism, reason } => spoiled(shared, &connection, mechanism, reason),
             Step::Handover(mut first) => {
                 first.append(&mut behind);
                 flush(&mut client, &mut outgoing, deadline).await?;

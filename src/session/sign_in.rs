@@ -1,6 +1,9 @@
 //! One attempt to sign in: validate, route, log in upstream, check the grant once more.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     OnTokenExpiry,
@@ -73,6 +76,25 @@ pub(super) async fn sign_in(
     event.emit();
     shared.metrics.sign_in(&event);
     result.map_err(|denied| refusal(shared, connection, denied.kind))
+}
+
+/// Writes the event of a sign-in that broke the protocol before there was anything to decide.
+pub(super) fn spoiled(shared: &Shared, connection: &Connection, mechanism: Mechanism, reason: &'static str) {
+    let event = SignIn {
+        session: connection.id,
+        protocol: connection.protocol,
+        mechanism: Some(mechanism),
+        user: None,
+        client_id: None,
+        issuer: None,
+        backend: None,
+        client_ip: connection.peer.ip(),
+        outcome: Outcome::ProtocolError,
+        duration: Duration::ZERO,
+        detail: Some(reason),
+    };
+    event.emit();
+    shared.metrics.sign_in(&event);
 }
 
 fn refusal(shared: &Shared, connection: &Connection, kind: RefusalKind) -> Refusal {

@@ -171,6 +171,23 @@ fn a_token_over_the_limit_is_refused_before_it_is_looked_at() {
 }
 
 #[test]
+fn a_sign_in_that_breaks_the_protocol_is_an_event_of_its_own() {
+    let trial = Trial::start();
+    let mut client = imap(&trial);
+    client.say("a AUTHENTICATE XOAUTH2 !!!!");
+    client.expect("a BAD");
+    let mut client = smtp(&trial);
+    client.say("AUTH XOAUTH2 !!!!");
+    client.expect("501 5.5.2");
+    let mut client = pop3(&trial);
+    client.say("AUTH XOAUTH2 !!!!");
+    client.expect("-ERR");
+    for protocol in ["imap", "smtp", "pop3"] {
+        trial.wait_for_log(&["protocol_error", "XOAUTH2", &format!("protocol=\"{protocol}\"")]);
+    }
+}
+
+#[test]
 fn mechanisms_that_are_not_offered_are_refused_by_name() {
     let trial = Trial::start();
     let plain = base64("\0alice@example.org\0password");

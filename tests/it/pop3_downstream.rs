@@ -37,6 +37,7 @@ struct Outcome {
     handover: Option<Vec<u8>>,
     closed: Option<Close>,
     tls: u32,
+    spoiled: Vec<Mechanism>,
 }
 
 struct Client {
@@ -60,6 +61,7 @@ impl Client {
             match self.machine.poll() {
                 Step::NeedInput => return,
                 Step::Send(octets) => self.outcome.said.push_str(std::str::from_utf8(&octets).unwrap()),
+                Step::Spoiled { mechanism, .. } => self.outcome.spoiled.push(mechanism),
                 Step::StartTls => {
                     self.outcome.tls += 1;
                     self.machine.tls_started();

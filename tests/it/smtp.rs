@@ -65,6 +65,7 @@ fn poll(machine: &mut SmtpDownstream, said: &mut String) {
             }
             Step::Handover(octets) => *said += &format!("<handover>{}", String::from_utf8(octets).unwrap()),
             Step::NeedInput => return,
+            Step::Spoiled { .. } => {}
             Step::Send(octets) => *said += &String::from_utf8(octets).unwrap(),
             Step::StartTls => {
                 *said += "<tls>";

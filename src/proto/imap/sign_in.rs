@@ -56,9 +56,14 @@ impl ImapDownstream {
                 self.count_failure();
             }
             SaslStep::Cancelled => self.not_executed(Some(&tag), "BAD AUTHENTICATE cancelled"),
-            SaslStep::Malformed(reason) => self.not_executed(Some(&tag), &format!("BAD {reason}")),
-            SaslStep::TooLong => self.not_executed(Some(&tag), "BAD The response is too long"),
+            SaslStep::Malformed(reason) => self.spoiled(&tag, exchange.mechanism(), reason),
+            SaslStep::TooLong => self.spoiled(&tag, exchange.mechanism(), "The response is too long"),
         }
+    }
+
+    fn spoiled(&mut self, tag: &Tag, mechanism: Mechanism, reason: &'static str) {
+        self.steps.push_back(Step::Spoiled { mechanism, reason });
+        self.not_executed(Some(tag), &format!("BAD {reason}"));
     }
 
     /// Why LOGIN is refused whatever it carries.

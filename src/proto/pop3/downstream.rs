@@ -145,9 +145,14 @@ impl Pop3Downstream {
             SaslStep::Cancelled if exchange.was_refused() => self.refuse("[AUTH] Cancelled"),
             SaslStep::Cancelled => self.bad("Cancelled"),
             SaslStep::Failed(refusal) => self.refuse(&refusal_text(&refusal)),
-            SaslStep::Malformed(reason) => self.bad(&format!("Malformed sign-in: {reason}")),
-            SaslStep::TooLong => self.bad("Malformed sign-in: the response is too long"),
+            SaslStep::Malformed(reason) => self.spoiled(exchange.mechanism(), reason),
+            SaslStep::TooLong => self.spoiled(exchange.mechanism(), "the response is too long"),
         }
+    }
+
+    fn spoiled(&mut self, mechanism: Mechanism, reason: &'static str) {
+        self.steps.push_back(Step::Spoiled { mechanism, reason });
+        self.bad(&format!("Malformed sign-in: {reason}"));
     }
 
     /// AUTH without an argument, from before RFC 5034: the mechanisms.

@@ -262,9 +262,19 @@ impl SmtpDownstream {
             }
             SaslStep::Cancelled => self.bad("501 5.7.0 Authentication cancelled"),
             SaslStep::Failed(refusal) => self.refused(&refusal),
-            SaslStep::Malformed(reason) => self.bad(&format!("501 5.5.2 Cannot read the response: {reason}")),
-            SaslStep::TooLong => self.bad("500 5.5.6 Authentication exchange line is too long"),
+            SaslStep::Malformed(reason) => {
+                self.spoiled(exchange.mechanism(), reason);
+                self.bad(&format!("501 5.5.2 Cannot read the response: {reason}"));
+            }
+            SaslStep::TooLong => {
+                self.spoiled(exchange.mechanism(), "the response is too long");
+                self.bad("500 5.5.6 Authentication exchange line is too long");
+            }
         }
+    }
+
+    fn spoiled(&mut self, mechanism: Mechanism, reason: &'static str) {
+        self.steps.push_back(Step::Spoiled { mechanism, reason });
     }
 
     fn refused(&mut self, refusal: &Refusal) {

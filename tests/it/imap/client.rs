@@ -124,6 +124,7 @@ impl Client {
                 Step::Send(octets) => {
                     self.said.push(String::from_utf8(octets).unwrap().trim_end_matches("\r\n").into())
                 }
+                Step::Spoiled { .. } => {}
                 Step::StartTls => {
                     self.said.push("starttls".into());
                     self.machine.tls_started();
