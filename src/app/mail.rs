@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use crate::{
-    limits::{Full, Permit},
-    model::Protocol,
+    limits::Permit,
+    model::{Protocol, UnixTime},
     net::{self, ListenerConfig},
     proto::Banner,
     session::{self, Front},
@@ -44,8 +44,7 @@ fn admit(parts: &Parts, ip: std::net::IpAddr) -> (Banner, Option<Permit>) {
     match parts.connections.try_admit(ip) {
         Ok(permit) => (Banner::Welcome, Some(permit)),
         Err(full) => {
-            let which: Full = full;
-            tracing::warn!(client_ip = %ip, limit = %which, "connection refused");
+            parts.refusals.note(ip, full, UnixTime::now());
             (Banner::Busy, None)
         }
     }

@@ -9,6 +9,7 @@ mod housekeeping;
 mod https;
 mod mail;
 mod parts;
+mod refusals;
 mod serve;
 mod trial;
 

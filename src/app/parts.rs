@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::Config;
+use super::{Config, refusals::Refusals};
 use crate::{
     admin::BindError,
     directory::BackendDirectory,
@@ -51,6 +51,8 @@ pub struct Parts {
     pub tls: ServerTls,
     /// Who is connected, counted.
     pub connections: Arc<Connections>,
+    /// Connections beyond the limits.
+    pub(super) refusals: Refusals,
     /// Started before the first token is looked up, so that no revocation is missed.
     revocations: Mutex<Option<RevocationFeed>>,
 }
@@ -136,6 +138,7 @@ impl Parts {
             certificates,
             tls,
             connections,
+            refusals: Refusals::default(),
             revocations,
         })
     }
