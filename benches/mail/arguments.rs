@@ -1,6 +1,6 @@
 use anyhow::{Result, bail};
 
-use crate::{measure::Measurement, subject::Kind};
+use crate::{measure::Measurement, subject::Kind, upstream::UpstreamKind};
 
 pub(crate) const HELP: &str = "\
 Measures Bearward against HAProxy (TLS only) on this machine.
@@ -11,6 +11,9 @@ cargo bench --bench mail -- [OPTIONS]
   --runs N            runs, of which the median counts (default 3)
   --only A,B          of: full, resumed, relay, idle, lone (default all)
   --subject A,B       of: haproxy, bearward (default both)
+  --upstream NAME     fake: answers from fixed text, logged in to as master (default)
+                      sample: the mail server of `bearward try`, logged in to with sealed
+                      passwords
 
 Needs haproxy, taskset and prlimit in PATH, and two cores.";
 
@@ -20,6 +23,7 @@ pub(crate) struct Arguments {
     pub(crate) runs: usize,
     pub(crate) measurements: Vec<Measurement>,
     pub(crate) subjects: Vec<Kind>,
+    pub(crate) upstream: UpstreamKind,
     pub(crate) size: Size,
 }
 
@@ -48,6 +52,7 @@ impl Arguments {
             runs: 3,
             measurements: Measurement::ALL.to_vec(),
             subjects: Kind::ALL.to_vec(),
+            upstream: UpstreamKind::Fake,
             size: FULL_SIZE,
         };
         while let Some(word) = words.next() {
@@ -59,6 +64,7 @@ impl Arguments {
                 "--short" => arguments.size = SHORT_SIZE,
                 "--runs" => arguments.runs = value().parse()?,
                 "--only" => arguments.measurements = list(&value(), &Measurement::ALL, Measurement::name)?,
+                "--upstream" => arguments.upstream = UpstreamKind::from_name(&value())?,
                 "--subject" => arguments.subjects = list(&value(), &Kind::ALL, Kind::name)?,
                 other => bail!("{other} is no option; --help lists them"),
             }

@@ -13,6 +13,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
+use crate::upstream::Bulk;
+
 const TAGGED_OK: &[u8] = b"a OK";
 const LONGEST_ANSWER: usize = 16 * 1024;
 
@@ -23,12 +25,14 @@ pub(crate) struct Client {
     connector: TlsConnector,
     proxy: SocketAddr,
     sign_in: Arc<str>,
+    bulk: Bulk,
 }
 
 /// A session after its sign-in.
 pub(crate) struct Session {
     stream: TlsStream<TcpStream>,
     pub(crate) resumed: bool,
+    bulk: Bulk,
 }
 
 impl Client {
@@ -37,6 +41,7 @@ impl Client {
         root: &CertificateDer<'static>,
         proxy: SocketAddr,
         sign_in: &Arc<str>,
+        bulk: Bulk,
         resume: bool,
     ) -> Result<Self> {
         let mut provider = default_provider();
@@ -52,7 +57,12 @@ impl Client {
             true => Resumption::in_memory_sessions(4),
             false => Resumption::disabled(),
         };
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), proxy, sign_in: Arc::clone(sign_in) })
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            proxy,
+            sign_in: Arc::clone(sign_in),
+            bulk,
+        })
     }
 
     /// From the connect to the tagged OK.
@@ -61,7 +71,7 @@ impl Client {
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
         let stream = self.connector.connect(name, tcp).await.context("TLS")?;
-        let mut session = Session { stream, resumed: false };
+        let mut session = Session { stream, resumed: false, bulk: self.bulk };
         session.expect(b"* OK").await?;
         session.send(&self.sign_in).await?;
         session.expect(TAGGED_OK).await?;
@@ -74,15 +84,63 @@ impl Client {
 impl Session {
     /// Enters IDLE.
     pub(crate) async fn idle(&mut self) -> Result<()> {
+        self.select().await?;
         self.send("a IDLE\r\n").await?;
         self.expect(b"+").await
     }
 
+    /// Opens the mailbox, where the mail server insists on it.
+    async fn select(&mut self) -> Result<()> {
+        match self.bulk {
+            Bulk::Command => Ok(()),
+            Bulk::Fetch(_) => {
+                self.send("a SELECT INBOX\r\n").await?;
+                self.expect(TAGGED_OK).await
+            }
+        }
+    }
+
     /// Downloads `octets` octets and throws them away.
     pub(crate) async fn download(&mut self, octets: u64) -> Result<()> {
-        self.send(&format!("a XBULK {octets}\r\n")).await?;
+        match self.bulk {
+            Bulk::Command => {
+                self.send(&format!("a XBULK {octets}\r\n")).await?;
+                self.skip(octets + b"a OK all\r\n".len() as u64).await
+            }
+            Bulk::Fetch(size) => {
+                self.select().await?;
+                for _ in 0..octets.div_ceil(size) {
+                    self.send("a FETCH 4 BODY.PEEK[]\r\n").await?;
+                    self.skip_answer(size).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads an answer of more than `least` octets up to its tagged OK and throws it away.
+    async fn skip_answer(&mut self, least: u64) -> Result<()> {
         let mut buffer = vec![0; 64 * 1024];
-        let all = octets + b"a OK all\r\n".len() as u64;
+        let mut end = Vec::new();
+        let mut seen = 0;
+        loop {
+            let length = self.stream.read(&mut buffer).await?;
+            if length == 0 {
+                bail!("the download ended after {seen} octets");
+            }
+            seen += length as u64;
+            end.extend_from_slice(buffer.get(..length).unwrap_or_default());
+            end.drain(..end.len().saturating_sub(256));
+            let is_tagged = end.split(|octet| *octet == b'\n').any(|line| line.starts_with(TAGGED_OK));
+            if seen > least && end.ends_with(b"\r\n") && is_tagged {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads `all` octets and throws them away.
+    async fn skip(&mut self, all: u64) -> Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
         let mut seen = 0;
         while seen < all {
             match self.stream.read(&mut buffer).await? {

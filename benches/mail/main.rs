@@ -36,7 +36,7 @@ fn main() -> Result<()> {
 async fn run(arguments: &Arguments) -> Result<()> {
     let folder = tempfile::tempdir().context("a temporary folder cannot be made")?;
     let certificate = subject::Certificate::generate(folder.path())?;
-    let upstream = upstream::start().await?;
+    let upstream = upstream::Upstream::start(arguments.upstream).await?;
     let mut report = Report::default();
     for run in 0..arguments.runs {
         let mut kinds = arguments.subjects.clone();
@@ -46,7 +46,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         }
         for kind in kinds {
             println!("run {}: {}", run + 1, kind.name());
-            let subject = Subject::start(kind, folder.path(), &certificate, upstream).await?;
+            let subject = Subject::start(kind, folder.path(), &certificate, &upstream).await?;
             let figures = measure::all(&subject, &certificate, arguments)
                 .await
                 .with_context(|| format!("{} failed; its output is:\n{}", kind.name(), subject.output()))?;

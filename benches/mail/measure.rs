@@ -89,7 +89,13 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn client(&self, resume: bool) -> Result<Client> {
-        Client::new(&self.certificate.root, self.subject.address, &self.subject.sign_in, resume)
+        Client::new(
+            &self.certificate.root,
+            self.subject.address,
+            &self.subject.sign_in,
+            self.subject.bulk,
+            resume,
+        )
     }
 
     fn cpu(&self) -> Result<Duration> {

@@ -13,10 +13,12 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::process::PROXY_CORE;
+use crate::{
+    process::PROXY_CORE,
+    upstream::{Bulk, PASSWORD, USER, Upstream, UpstreamKind},
+};
 
 const BEARWARD: &str = env!("CARGO_BIN_EXE_bearward");
-const USER: &str = "alice@example.org";
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A proxy that can be measured.
@@ -71,6 +73,8 @@ pub(crate) struct Subject {
     pub(crate) address: SocketAddr,
     /// What a client sends to sign in through it.
     pub(crate) sign_in: Arc<str>,
+    /// How a client downloads through it.
+    pub(crate) bulk: Bulk,
 }
 
 impl Subject {
@@ -79,14 +83,14 @@ impl Subject {
         kind: Kind,
         folder: &Path,
         certificate: &Certificate,
-        upstream: SocketAddr,
+        upstream: &Upstream,
     ) -> Result<Self> {
         let folder = folder.join(kind.name());
         fs::create_dir_all(&folder)?;
         let address = free_address()?;
         let (command, sign_in) = match kind {
-            Kind::Bearward => bearward(&folder, certificate, upstream, address)?,
-            Kind::HaProxy => haproxy(&folder, certificate, upstream, address)?,
+            Kind::Bearward => bearward(&folder, certificate, upstream, address).await?,
+            Kind::HaProxy => haproxy(&folder, certificate, upstream.address, address)?,
         };
         let output = folder.join("output");
         let log = File::create(&output)?;
@@ -98,7 +102,7 @@ impl Subject {
             .stderr(log)
             .spawn()
             .context("taskset cannot be run")?;
-        let mut subject = Self { child, output, address, sign_in: sign_in.into() };
+        let mut subject = Self { child, output, address, sign_in: sign_in.into(), bulk: upstream.bulk };
         subject.wait_until_it_listens().await?;
         Ok(subject)
     }
@@ -165,16 +169,22 @@ fn haproxy(
         ),
     )?;
     let command = vec!["haproxy".into(), "-db".into(), "-f".into(), config.display().to_string()];
-    Ok((command, format!("a LOGIN {USER} secret\r\n")))
+    Ok((command, format!("a LOGIN {USER} {PASSWORD}\r\n")))
 }
 
-/// The whole of Bearward with its default log, logging in upstream by a service account.
-fn bearward(
+/// The whole of Bearward with its default log, logging in upstream by a service account or with sealed passwords.
+async fn bearward(
     folder: &Path,
     certificate: &Certificate,
-    upstream: SocketAddr,
+    upstream: &Upstream,
     address: SocketAddr,
 ) -> Result<(Vec<String>, String)> {
+    let login = match upstream.kind {
+        UpstreamKind::Fake => {
+            "login = \"master\"\n[backend.main.master]\nuser = \"master\"\npassword = \"secret\"\n"
+        }
+        UpstreamKind::Sample => "login = \"sealed\"\n",
+    };
     let config = folder.join("bearward.toml");
     fs::write(
         &config,
@@ -182,17 +192,22 @@ fn bearward(
             "hostname = \"localhost\"\ndata_dir = \"{}\"\n\
              [tls]\ncertificate = \"{}\"\nprivate_key = \"{}\"\n\
              [[listener]]\nprotocol = \"imap\"\nbind = \"{address}\"\ntls = \"implicit\"\n\
-             [backend.main]\nimap = [\"imap://{upstream}\"]\nlogin = \"master\"\n\
-             [backend.main.master]\nuser = \"master\"\npassword = \"secret\"\n",
+             [backend.main]\nimap = [\"imap://{}\"]\n{login}",
             folder.join("data").display(),
             certificate.chain.display(),
             certificate.key.display(),
+            upstream.address,
         ),
     )?;
     let config = config.display().to_string();
-    let issued = Command::new(BEARWARD)
-        .args(["token", "issue", "--user", USER, "--lifetime", "1d", "-c", &config])
-        .output()
+    let mut issue = Command::new(BEARWARD);
+    issue.args(["token", "issue", "--user", USER, "--lifetime", "1d", "-c", &config, "--password-stdin"]);
+    let password = folder.join("password");
+    fs::write(&password, PASSWORD)?;
+    issue.stdin(File::open(&password)?);
+    // The sample server, which is asked about the password, lives on this thread.
+    let issued = tokio::task::spawn_blocking(move || issue.output())
+        .await?
         .with_context(|| format!("{BEARWARD} cannot be run"))?;
     if !issued.status.success() {
         bail!("no token was issued: {}", String::from_utf8_lossy(&issued.stderr));

@@ -1,8 +1,13 @@
-//! An IMAP server that takes every login and never is the bottleneck: it answers from fixed text.
+//! The mail server behind the proxies: one that takes every login and never is the bottleneck, because it answers
+//! from fixed text, or the sample server of `bearward try`.
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use bearward::{
+    model::{Login, Secret},
+    sample::{SampleServer, User},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -13,8 +18,88 @@ const CAPABILITY: &str = "* CAPABILITY IMAP4rev1 SASL-IR LITERAL+ ID IDLE AUTH=P
 const BLOCK: usize = 128 * 1024;
 const LONGEST_LINE: u64 = 16 * 1024;
 
-/// Starts it on a free loopback port.
-pub(crate) async fn start() -> Result<SocketAddr> {
+/// Who signs in.
+pub(crate) const USER: &str = "alice@example.org";
+/// Their password at the mail server.
+pub(crate) const PASSWORD: &str = "secret";
+/// Octets of the message that is downloaded from the sample server, again and again.
+const MESSAGE: usize = 8 << 20;
+
+/// Which mail server stands behind the proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamKind {
+    Fake,
+    Sample,
+}
+
+impl UpstreamKind {
+    pub(crate) fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "fake" => Ok(Self::Fake),
+            "sample" => Ok(Self::Sample),
+            other => bail!("{other:?} is not known; --help lists what is"),
+        }
+    }
+}
+
+/// How a client downloads through the proxy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bulk {
+    /// By a command of the fake server that streams as many octets as asked for.
+    Command,
+    /// By fetching the fourth message, of so many octets, as often as it takes.
+    Fetch(u64),
+}
+
+/// A running mail server.
+pub(crate) struct Upstream {
+    pub(crate) kind: UpstreamKind,
+    pub(crate) address: SocketAddr,
+    pub(crate) bulk: Bulk,
+    _sample: Option<SampleServer>,
+}
+
+impl Upstream {
+    /// Starts it on a free loopback port.
+    pub(crate) async fn start(kind: UpstreamKind) -> Result<Self> {
+        match kind {
+            UpstreamKind::Fake => {
+                Ok(Self { kind, address: start_fake().await?, bulk: Bulk::Command, _sample: None })
+            }
+            UpstreamKind::Sample => {
+                let user =
+                    User { login: Login::parse(USER)?, password: Secret::copy_of(PASSWORD.as_bytes()) };
+                let sample = SampleServer::start(vec![user])?;
+                let address = sample.addresses().imap;
+                append(address).await?;
+                Ok(Self { kind, address, bulk: Bulk::Fetch(MESSAGE as u64), _sample: Some(sample) })
+            }
+        }
+    }
+}
+
+/// Puts the message to download into the mailbox.
+async fn append(address: SocketAddr) -> Result<()> {
+    let mut stream = BufReader::new(TcpStream::connect(address).await?);
+    let line = b"0123456789012345678901234567890123456789012345678901234567890\r\n";
+    let message: Vec<u8> = line.iter().copied().cycle().take(MESSAGE).collect();
+    let login = format!("a LOGIN {USER} {PASSWORD}\r\nb APPEND INBOX {{{}+}}\r\n", message.len());
+    stream.write_all(login.as_bytes()).await?;
+    stream.write_all(&message).await?;
+    stream.write_all(b"\r\n").await?;
+    let mut answer = String::new();
+    while !answer.starts_with("b OK") {
+        answer.clear();
+        if stream.read_line(&mut answer).await? == 0
+            || answer.starts_with("b ") && !answer.starts_with("b OK")
+        {
+            bail!("the sample server did not take the message: {answer}");
+        }
+    }
+    Ok(())
+}
+
+async fn start_fake() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
