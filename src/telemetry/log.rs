@@ -3,7 +3,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError},
+        mpsc::{self, Receiver, SyncSender, TrySendError},
     },
     thread,
     time::{Duration, Instant},
@@ -24,10 +24,6 @@ use super::{Config, Format};
 
 /// Lines that may wait for a slow standard error; some 2 MB of text.
 const QUEUE: usize = 8192;
-/// How long a line waits for others to be written with it.
-const GATHER: Duration = Duration::from_millis(5);
-/// Octets written together, about.
-const TOGETHER: usize = 64 * 1024;
 /// How long the end of the process waits for the last lines.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -146,12 +142,9 @@ fn spawn_writer(mut out: impl Write + Send + 'static, format: Format) -> io::Res
     let lost = Arc::new(AtomicU64::new(0));
     let queue = Queue { lines: lines.clone(), lost: Arc::clone(&lost) };
     thread::Builder::new().name("log".into()).spawn(move || {
-        let mut text = Vec::new();
-        loop {
-            let goes_on = gather(&queued, &mut text);
+        while let Ok(Message::Line(line)) = queued.recv() {
             // A closed standard error must not end the server; there is nobody left to tell.
-            let _ = out.write_all(&text);
-            text.clear();
+            let _ = out.write_all(&line);
             let lost = lost.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 let _ = match format {
@@ -159,30 +152,11 @@ fn spawn_writer(mut out: impl Write + Send + 'static, format: Format) -> io::Res
                     Format::Text => writeln!(out, "WARN bearward: {LOST} lost={lost}"),
                 };
             }
-            if !goes_on {
-                break;
-            }
         }
         let _ = out.flush();
         let _ = finished.send(());
     })?;
     Ok((queue, LogGuard { lines, done }))
-}
-
-/// Waits for a line, and a little for others, so that a busy server wakes this thread and calls the system once for
-/// many. `false` when the log ends; then `text` holds the last lines.
-fn gather(queued: &Receiver<Message>, text: &mut Vec<u8>) -> bool {
-    let Ok(Message::Line(first)) = queued.recv() else { return false };
-    text.extend_from_slice(&first);
-    thread::park_timeout(GATHER);
-    while text.len() < TOGETHER {
-        match queued.try_recv() {
-            Ok(Message::Line(line)) => text.extend_from_slice(&line),
-            Ok(Message::Stop) => return false,
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-        }
-    }
-    true
 }
 
 impl Drop for LogGuard {
