@@ -166,8 +166,8 @@ fn a_password_that_a_server_repeats_is_not_logged() {
             let script = answering(protocol, &format!("{before}{repeated}\r\n"));
             refuses(&serve, &upstream, protocol, script, needs_operator(protocol));
         }
+        serve.wait_for_log(&["a text that repeats the password"]);
         let log = serve.log();
         assert!(!log.contains(&response) && !log.contains(PASSWORD), "{log}");
-        serve.wait_for_log(&["a text that repeats the password"]);
     }
 }

@@ -228,6 +228,7 @@ fn a_server_that_is_down_is_logged_once_and_once_when_it_is_back() {
     upstream.play(taking("imap", Vec::new()));
     serve.sign_in("imap", &token, "").until("a OK");
     serve.sign_in("imap", &token, "").until("a OK");
+    serve.wait_for_log(&["a mail server can be used again"]);
     let log = serve.log();
     assert_eq!(log.matches("a mail server cannot be used").count(), 1, "{log}");
     assert_eq!(log.matches("a mail server can be used again").count(), 1, "{log}");
