@@ -15,6 +15,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use tokio::time::{Instant, sleep};
+
 use self::{
     fault::{fault, migration_fault},
     writer::Writer,
@@ -29,6 +31,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a connection waits for another process that writes.
 const BUSY: Duration = Duration::from_secs(5);
+/// How often it looks again where SQLite does not wait by itself.
+const BUSY_STEP: Duration = Duration::from_millis(20);
 const READERS: u32 = 4;
 
 /// The embedded store.
@@ -56,7 +60,7 @@ impl SqliteStore {
             // What is deleted is overwritten, so that a removed key does not linger in free pages.
             .pragma("secure_delete", "ON")
             .disable_statement_logging();
-        let mut connection = options.connect().await.map_err(fault)?;
+        let mut connection = connect(&options).await?;
         migrate(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -67,6 +71,24 @@ impl SqliteStore {
         let writer = Writer::start(connection, options.clone());
         Ok(Self { options, readers, writer })
     }
+}
+
+/// Opens the first connection. While another process turns a new file into WAL mode SQLite says "busy" at once,
+/// whatever its busy timeout, so the waiting is done here.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match options.connect().await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => sleep(BUSY_STEP).await,
+            result => return result.map_err(fault),
+        }
+    }
+}
+
+/// `SQLITE_BUSY` and its extended forms.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
 }
 
 /// Runs what is missing, all of it or nothing. Processes that start together wait for one another.
