@@ -31,17 +31,48 @@ pub enum TokenKind {
     Access,
     /// A refresh token (RFC 6749 §1.5).
     Refresh,
+    /// An authorization code (RFC 6749 §1.3.1).
+    Code,
+    /// A device code (RFC 8628 §3.2).
+    Device,
+    /// A client secret (RFC 6749 §2.3.1).
+    ClientSecret,
+    /// A registration access token (RFC 7592 §3).
+    Registration,
+    /// An initial access token (RFC 7591 §1.2).
+    InitialAccess,
+    /// A pushed authorization request (RFC 9126 §2.2).
+    Pushed,
+    /// What ties the pages of one sign-in to one browser.
+    Browser,
 }
 
 impl TokenKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Access, Self::Refresh];
+    pub const ALL: [Self; 9] = [
+        Self::Access,
+        Self::Refresh,
+        Self::Code,
+        Self::Device,
+        Self::ClientSecret,
+        Self::Registration,
+        Self::InitialAccess,
+        Self::Pushed,
+        Self::Browser,
+    ];
 
     /// Its name in the store and in derivation labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Access => "access",
             Self::Refresh => "refresh",
+            Self::Code => "code",
+            Self::Device => "device",
+            Self::ClientSecret => "client secret",
+            Self::Registration => "registration",
+            Self::InitialAccess => "initial access",
+            Self::Pushed => "pushed",
+            Self::Browser => "browser",
         }
     }
 

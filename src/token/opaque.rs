@@ -113,6 +113,13 @@ impl OpaqueToken {
         match kind {
             TokenKind::Access => "bwa_",
             TokenKind::Refresh => "bwr_",
+            TokenKind::Code => "bwc_",
+            TokenKind::Device => "bwd_",
+            TokenKind::ClientSecret => "bws_",
+            TokenKind::Registration => "bwm_",
+            TokenKind::InitialAccess => "bwi_",
+            TokenKind::Pushed => "bwp_",
+            TokenKind::Browser => "bwb_",
         }
     }
 
