@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::{CheckError, PasswordCheck, Verified};
 use crate::{
     model::{Login, Secret},
-    upstream::{Backends, Blame, RouteKey},
+    upstream::{self, Backend, Backends, Blame, RouteKey},
 };
 
 /// Asks the backend that the user is routed to. Routes by listener or server name do not apply: a password is
@@ -34,7 +34,7 @@ impl PasswordCheck for BackendDirectory {
         let key = RouteKey { login, listener: nowhere, sni: None };
         let backend = self.backends.route(&key).ok_or(CheckError::NoRoute)?;
         let error = match backend.check_password(login, password, client).await {
-            Ok(()) => return Ok(Verified { backend: Arc::clone(&backend.config().name) }),
+            Ok(()) => return Ok(Verified { seal_for: sealed(backend) }),
             Err(error) => error,
         };
         Err(match error.blame() {
@@ -43,4 +43,9 @@ impl PasswordCheck for BackendDirectory {
             Blame::Passing => CheckError::Unavailable(error.to_string()),
         })
     }
+}
+
+fn sealed(backend: &Backend) -> Vec<Arc<str>> {
+    let config = backend.config();
+    if matches!(config.login, upstream::Login::Sealed) { vec![Arc::clone(&config.name)] } else { Vec::new() }
 }

@@ -20,8 +20,9 @@ use crate::model::{Login, Secret};
 /// A password was right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The backend that said so, and that the password belongs to.
-    pub backend: Arc<str>,
+    /// The backends that log this user in with this very password, which is to be sealed for them; none where
+    /// they log in another way.
+    pub seal_for: Vec<Arc<str>>,
 }
 
 /// Why a password was not found right.

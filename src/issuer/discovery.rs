@@ -92,6 +92,10 @@ impl Issuer {
     }
 
     /// The document stands at the root of the host, so the identifier has no path (RFC 9728 §3.1).
+    pub(super) fn audience(&self) -> String {
+        self.resource()
+    }
+
     fn resource(&self) -> String {
         let url = &*self.config.url;
         let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };

@@ -5,9 +5,14 @@
 //!
 //! It must not know HTTP, pages or the command line; those ask it and render what it says.
 
+mod authorize;
+mod clients;
 mod discovery;
+mod error;
+mod exchange;
 mod keys;
 mod mint;
+mod params;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,8 +23,16 @@ pub use crate::{
     store::{Ended, Grant, GrantEnd, GrantFilter, RevocationReason, StoreError},
     token::ServerKey,
 };
+pub use authorize::{
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Redirect,
+    RedirectMode, SignInError, SignInForm, SignInPage,
+};
+pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
 pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use error::{ErrorCode, OAuthError};
+pub use exchange::{Call, Caller, ClientCertificate};
 pub use mint::{MintRequest, Minted};
+pub use params::Params;
 
 use crate::{
     model::{ClientId, GrantId, UnixTime},
@@ -38,8 +51,57 @@ pub struct Config {
     pub access_token_lifetime: Duration,
     /// Idle lifetime of a refresh token.
     pub refresh_token_lifetime: Duration,
+    /// A confidential client's refresh token is replaced when less than this is left.
+    pub refresh_token_renew: Duration,
+    /// How long a replaced refresh token still gets the answer that replaced it.
+    pub refresh_grace: Duration,
     /// Absolute lifetime of a grant; `None` is for ever.
     pub grant_lifetime: Option<Duration>,
+    /// Lifetime of an authorization code.
+    pub authorization_code_lifetime: Duration,
+    /// Lifetime of a device code.
+    pub device_code_lifetime: Duration,
+    /// Lifetime of an ID token.
+    pub id_token_lifetime: Duration,
+    /// Wrong passwords for one authorization request; then it is dead.
+    pub max_sign_in_attempts: u32,
+    /// Who may register clients.
+    pub registration: Registration,
+    /// How long a key signs before the next one takes over.
+    pub key_rotation: Duration,
+}
+
+impl Config {
+    /// The defaults for an issuer at `url`.
+    pub fn new(url: &str) -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            enabled: true,
+            url: url.into(),
+            access_token_lifetime: Duration::from_secs(60 * 60),
+            refresh_token_lifetime: Duration::from_secs(90 * DAY),
+            refresh_token_renew: Duration::from_secs(4 * DAY),
+            refresh_grace: Duration::from_secs(30),
+            grant_lifetime: None,
+            authorization_code_lifetime: Duration::from_secs(60),
+            device_code_lifetime: Duration::from_secs(10 * 60),
+            id_token_lifetime: Duration::from_secs(15 * 60),
+            max_sign_in_attempts: 5,
+            registration: Registration::Open,
+            key_rotation: Duration::from_secs(90 * DAY),
+        }
+    }
+}
+
+/// Who may register clients (RFC 7591 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody.
+    Open,
+    /// Who holds an initial access token.
+    Token,
+    /// The operator alone.
+    Closed,
 }
 
 /// Why the issuer did not do what it was asked. Split by who must act.

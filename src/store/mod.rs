@@ -9,11 +9,15 @@
 //!
 //! It must not decide who may do what, and must not import the token formats.
 
+mod client;
+mod ephemeral;
 mod error;
+mod exchange;
 mod record;
 mod revocations;
 pub mod server_key;
 mod sqlite;
+mod user;
 
 use std::{
     path::{Path, PathBuf},
@@ -23,13 +27,20 @@ use std::{
 
 use async_trait::async_trait;
 
+pub use client::{ClientRecord, ClientState, Clients};
+pub use ephemeral::{Ephemeral, EphemeralKind};
 pub use error::StoreError;
+pub use exchange::{
+    CodeRecord, Decided, DevicePoll, DeviceRecord, DeviceState, Exchanges, NewCode, NewDevice, Redeemed,
+    Renewal, Rotated, Rotation,
+};
 pub use record::{
-    CheckItem, Ended, Grant, GrantEnd, GrantFilter, NewGrant, NewToken, RevocationReason, SealedCredential,
-    SigningKeyRecord, TokenRecord,
+    CheckItem, Ended, Grant, GrantEnd, GrantFilter, NewGrant, NewToken, Replaces, RevocationReason,
+    SealedCredential, SigningKeyRecord, TokenRecord,
 };
 pub use revocations::{Revocation, RevocationCursor, RevocationFeed, RevocationPage, Revoked};
 pub use sqlite::SqliteStore;
+pub use user::{UserRecord, Users};
 
 use crate::model::{GrantId, TokenHash, UnixTime};
 
@@ -65,7 +76,7 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 
 /// The store's operations. Every one may answer [`StoreError::Unavailable`].
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static {
     /// Stores a grant, its sealed credentials and its first tokens: all of it or nothing.
     ///
     /// # Errors
@@ -127,11 +138,22 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Unavailable`] alone.
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError>;
 
-    /// Stores the first signing key; does nothing where there is one already. Ask [`Store::signing_keys`] then.
+    /// Stores a signing key if the newest key of its algorithm is the one that it replaces (none at all, for the
+    /// first), whose end is then set; `false`, with nothing changed, when another process was faster.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.
-    async fn add_first_signing_key(&self, key: SigningKeyRecord) -> Result<(), StoreError>;
+    async fn add_signing_key(
+        &self,
+        key: SigningKeyRecord,
+        replaces: Option<Replaces>,
+    ) -> Result<bool, StoreError>;
+
+    /// Returns when something may have been revoked elsewhere; never where nobody tells. Whoever waits polls too,
+    /// because a notification can be lost.
+    async fn revocation_hint(&self) {
+        std::future::pending().await
+    }
 
     /// Removes the wrapped keys of expired tokens, and what ended [`RETENTION`] ago; at most `limit` rows of each
     /// kind. Returns how many rows it touched; call again until that is zero. A grant that no token is left of

@@ -21,6 +21,8 @@ mod cli;
 mod cli_serve;
 mod cli_store;
 mod config;
+#[cfg(feature = "server")]
+mod hooked;
 mod imap;
 #[cfg(feature = "server")]
 mod issuer;

@@ -41,6 +41,8 @@ fn new_token() -> NewToken {
         lookup: hash(*GrantId::generate().as_bytes()),
         kind: TokenKind::Access,
         scope: Scope::mail(),
+        audience: "https://mail.example.org".into(),
+        certificate: None,
         created_at: NOW,
         expires_at: later(3600),
         wrapped_key: vec![7; 61],
@@ -55,6 +57,10 @@ fn new_grant(user: &str) -> NewGrant {
         scope: "urn:ietf:params:oauth:scope:mail offline_access".parse().unwrap(),
         created_at: NOW,
         expires_at: Some(later(7200)),
+        audience: "https://mail.example.org".into(),
+        auth_time: None,
+        mailboxes: Vec::new(),
+        code: None,
         public_key: [9; 32],
         credentials: vec![
             SealedCredential { backend: "main".into(), kind: CredentialKind::Password, sealed: vec![1; 305] },
@@ -200,10 +206,12 @@ async fn the_first_signing_key_stays_the_first(store: &dyn Store) {
         algorithm: "ES256".into(),
         sealed: vec![1, 2, 3],
         created_at: NOW,
+        signs_from: NOW,
+        retires_at: None,
     };
     assert_eq!(store.signing_keys().await.unwrap(), []);
-    store.add_first_signing_key(key("one")).await.unwrap();
-    store.add_first_signing_key(key("two")).await.unwrap();
+    assert!(store.add_signing_key(key("one"), None).await.unwrap());
+    assert!(!store.add_signing_key(key("two"), None).await.unwrap());
     assert_eq!(store.signing_keys().await.unwrap(), [key("one")]);
 }
 

@@ -171,10 +171,10 @@ fn issuer(
     };
     Ok(issuer::Config {
         enabled: raw.enabled,
-        url: url.as_str().into(),
         access_token_lifetime: raw.access_token_lifetime.0,
         refresh_token_lifetime: raw.refresh_token_lifetime.0,
         grant_lifetime,
+        ..issuer::Config::new(url)
     })
 }
 

@@ -3,6 +3,7 @@
 mod fault;
 mod file;
 mod read;
+mod stub;
 mod write;
 mod writer;
 
@@ -22,7 +23,7 @@ use self::{
     writer::Writer,
 };
 use super::{
-    CheckItem, Ended, Grant, GrantFilter, NewGrant, NewToken, RevocationCursor, RevocationPage,
+    CheckItem, Ended, Grant, GrantFilter, NewGrant, NewToken, Replaces, RevocationCursor, RevocationPage,
     RevocationReason, SigningKeyRecord, Store, StoreError, TokenRecord,
 };
 use crate::model::{GrantId, TokenHash, UnixTime};
@@ -143,8 +144,12 @@ impl Store for SqliteStore {
         read::signing_keys(&self.readers).await
     }
 
-    async fn add_first_signing_key(&self, key: SigningKeyRecord) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(write::add_first_signing_key(connection, key))).await
+    async fn add_signing_key(
+        &self,
+        key: SigningKeyRecord,
+        replaces: Option<Replaces>,
+    ) -> Result<bool, StoreError> {
+        self.writer.run(move |connection| Box::pin(write::add_signing_key(connection, key, replaces))).await
     }
 
     async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {

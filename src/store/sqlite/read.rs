@@ -16,8 +16,10 @@ pub(super) async fn token(
 ) -> Result<Option<TokenRecord>, StoreError> {
     let rows = query(
         "SELECT g.id, g.user, g.client_id, g.scope, g.created_at, g.expires_at, g.revoked_at, g.revoked_reason,
-                g.public_key, t.kind AS token_kind, t.scope AS token_scope, t.expires_at AS token_expires_at,
-                t.revoked_at AS token_revoked_at, t.wrapped_key, c.backend, c.kind, c.sealed
+                g.public_key, g.audience, g.auth_time, g.mailboxes, t.kind AS token_kind, t.scope AS token_scope, t.created_at AS token_created_at,
+                t.expires_at AS token_expires_at,
+                t.revoked_at AS token_revoked_at, t.audience AS token_audience, t.certificate, t.used_at,
+                t.answer, t.wrapped_key, c.backend, c.kind, c.sealed
          FROM tokens t JOIN grants g ON g.id = t.grant_id LEFT JOIN credentials c ON c.grant_id = g.id
          WHERE t.lookup = ?1 ORDER BY c.backend, c.kind",
     )
@@ -32,6 +34,13 @@ pub(super) async fn token(
         scope: column::<&str>(row, "token_scope")?.parse().map_err(|_| corrupt("scope"))?,
         expires_at: UnixTime(column(row, "token_expires_at")?),
         revoked_at: column::<Option<i64>>(row, "token_revoked_at")?.map(UnixTime),
+        audience: column(row, "token_audience")?,
+        created_at: UnixTime(column(row, "token_created_at")?),
+        certificate: column::<Option<&[u8]>>(row, "certificate")?
+            .map(|octets| octets.try_into().map_err(|_| corrupt("certificate")))
+            .transpose()?,
+        used_at: column::<Option<i64>>(row, "used_at")?.map(UnixTime),
+        answer: column(row, "answer")?,
         wrapped_key: column(row, "wrapped_key")?,
         grant: grant_of(row)?,
         credentials: rows
@@ -43,7 +52,8 @@ pub(super) async fn token(
 
 pub(super) async fn grant(readers: &SqlitePool, id: GrantId) -> Result<Option<Grant>, StoreError> {
     query(
-        "SELECT id, user, client_id, scope, created_at, expires_at, revoked_at, revoked_reason, public_key
+        "SELECT id, user, client_id, scope, created_at, expires_at, revoked_at, revoked_reason, public_key,
+                audience, auth_time, mailboxes
          FROM grants WHERE id = ?1",
     )
     .bind(id.as_bytes().as_slice())
@@ -56,7 +66,8 @@ pub(super) async fn grant(readers: &SqlitePool, id: GrantId) -> Result<Option<Gr
 
 pub(super) async fn grants(readers: &SqlitePool, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
     query(
-        "SELECT id, user, client_id, scope, created_at, expires_at, revoked_at, revoked_reason, public_key
+        "SELECT id, user, client_id, scope, created_at, expires_at, revoked_at, revoked_reason, public_key,
+                audience, auth_time, mailboxes
          FROM grants g
          WHERE (?1 IS NULL OR user = ?1) AND (?2 IS NULL OR client_id = ?2)
            AND (?3 IS NULL OR (revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?3)
@@ -99,17 +110,24 @@ pub(super) async fn revocations(
 }
 
 pub(super) async fn signing_keys(readers: &SqlitePool) -> Result<Vec<SigningKeyRecord>, StoreError> {
-    let rows: Vec<(String, String, Vec<u8>, i64)> =
-        query_as("SELECT kid, algorithm, sealed, created_at FROM signing_keys ORDER BY created_at, kid")
-            .fetch_all(readers)
-            .await
-            .map_err(fault)?;
-    let record = |(kid, algorithm, sealed, created_at)| SigningKeyRecord {
-        kid,
-        algorithm,
-        sealed,
-        created_at: UnixTime(created_at),
-    };
+    let rows: Vec<(String, String, Vec<u8>, i64, i64, Option<i64>)> = query_as(
+        "SELECT kid, algorithm, sealed, created_at, signs_from, retires_at FROM signing_keys
+         ORDER BY signs_from, created_at, kid",
+    )
+    .fetch_all(readers)
+    .await
+    .map_err(fault)?;
+    let record =
+        |(kid, algorithm, sealed, created_at, signs_from, retires_at): (_, _, _, _, _, Option<i64>)| {
+            SigningKeyRecord {
+                kid,
+                algorithm,
+                sealed,
+                created_at: UnixTime(created_at),
+                signs_from: UnixTime(signs_from),
+                retires_at: retires_at.map(UnixTime),
+            }
+        };
     Ok(rows.into_iter().map(record).collect())
 }
 
@@ -160,6 +178,13 @@ fn grant_of(row: &SqliteRow) -> Result<Grant, StoreError> {
         created_at: UnixTime(column(row, "created_at")?),
         expires_at: column::<Option<i64>>(row, "expires_at")?.map(UnixTime),
         revoked,
+        audience: column(row, "audience")?,
+        auth_time: column::<Option<i64>>(row, "auth_time")?.map(UnixTime),
+        mailboxes: column::<&str>(row, "mailboxes")?
+            .split(' ')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
         public_key: column::<&[u8]>(row, "public_key")?.try_into().map_err(|_| corrupt("public key"))?,
     })
 }

@@ -5,7 +5,7 @@ use sqlx::{SqliteConnection, query, query_scalar};
 use super::{fault, fault::corrupt};
 use crate::{
     model::{GrantId, TokenHash, UnixTime},
-    store::{Ended, NewGrant, NewToken, RETENTION, RevocationReason, SigningKeyRecord, StoreError},
+    store::{Ended, NewGrant, NewToken, RETENTION, Replaces, RevocationReason, SigningKeyRecord, StoreError},
 };
 
 pub(super) async fn create_grant(
@@ -13,8 +13,9 @@ pub(super) async fn create_grant(
     grant: NewGrant,
 ) -> Result<(), StoreError> {
     query(
-        "INSERT INTO grants (id, user, client_id, scope, created_at, expires_at, public_key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO grants
+           (id, user, client_id, scope, created_at, expires_at, public_key, audience, auth_time, mailboxes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )
     .bind(grant.id.as_bytes().as_slice())
     .bind(grant.user.as_str())
@@ -23,6 +24,9 @@ pub(super) async fn create_grant(
     .bind(grant.created_at.0)
     .bind(grant.expires_at.map(|end| end.0))
     .bind(grant.public_key.as_slice())
+    .bind(grant.audience.as_str())
+    .bind(grant.auth_time.map(|at| at.0))
+    .bind(grant.mailboxes.join(" "))
     .execute(&mut *connection)
     .await
     .map_err(fault)?;
@@ -50,8 +54,9 @@ pub(super) async fn add_token(
     now: UnixTime,
 ) -> Result<(), StoreError> {
     let added = query(
-        "INSERT INTO tokens (lookup, grant_id, kind, scope, created_at, expires_at, wrapped_key)
-         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM grants
+        "INSERT INTO tokens
+           (lookup, grant_id, kind, scope, created_at, expires_at, wrapped_key, audience, certificate)
+         SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?9, ?10 FROM grants
          WHERE id = ?2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?8)",
     )
     .bind(token.lookup.as_bytes().as_slice())
@@ -62,6 +67,8 @@ pub(super) async fn add_token(
     .bind(token.expires_at.0)
     .bind(token.wrapped_key.as_slice())
     .bind(now.0)
+    .bind(token.audience.as_str())
+    .bind(token.certificate.as_ref().map(<[u8; 32]>::as_slice))
     .execute(connection)
     .await
     .map_err(fault)?;
@@ -132,22 +139,43 @@ pub(super) async fn revoke_token(
     Ok(Ended::Now)
 }
 
-pub(super) async fn add_first_signing_key(
+pub(super) async fn add_signing_key(
     connection: &mut SqliteConnection,
     key: SigningKeyRecord,
-) -> Result<(), StoreError> {
+    replaces: Option<Replaces>,
+) -> Result<bool, StoreError> {
+    let newest: Option<String> = query_scalar(
+        "SELECT kid FROM signing_keys WHERE algorithm = ?1 ORDER BY signs_from DESC, created_at DESC, kid LIMIT 1",
+    )
+    .bind(key.algorithm.as_str())
+    .fetch_optional(&mut *connection)
+    .await
+    .map_err(fault)?;
+    if newest.as_ref() != replaces.as_ref().map(|old| &old.kid) {
+        return Ok(false);
+    }
+    if let Some(old) = replaces {
+        query("UPDATE signing_keys SET retires_at = ?2 WHERE kid = ?1")
+            .bind(old.kid)
+            .bind(old.retires_at.0)
+            .execute(&mut *connection)
+            .await
+            .map_err(fault)?;
+    }
     query(
-        "INSERT INTO signing_keys (kid, algorithm, sealed, created_at)
-         SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM signing_keys)",
+        "INSERT INTO signing_keys (kid, algorithm, sealed, created_at, signs_from, retires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )
     .bind(key.kid)
     .bind(key.algorithm)
     .bind(key.sealed)
     .bind(key.created_at.0)
+    .bind(key.signs_from.0)
+    .bind(key.retires_at.map(|at| at.0))
     .execute(connection)
     .await
     .map_err(fault)?;
-    Ok(())
+    Ok(true)
 }
 
 pub(super) async fn remove_expired(
