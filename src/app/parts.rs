@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Config, refusals::Refusals};
 use crate::{
     admin::BindError,
-    directory::BackendDirectory,
+    directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
     issuer::{Issuer, IssuerError},
     limits::Connections,
     model::{GrantId, Scope, UnixTime},
@@ -41,8 +41,8 @@ pub struct Parts {
     pub issuer: Arc<Issuer>,
     /// What the issuer publishes; `None` when it is off.
     documents: Option<web::Documents>,
-    /// Checks mailbox passwords.
-    pub directory: Arc<BackendDirectory>,
+    /// Who may sign in.
+    pub directory: Arc<dyn PasswordCheck>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
@@ -69,6 +69,9 @@ pub enum AppError {
     /// The data folder or the server key cannot be used.
     #[error("{0}")]
     Data(String),
+    /// Passwords cannot be hashed.
+    #[error("{0}")]
+    Hashing(#[from] HashError),
     /// The issuer's keys cannot be used.
     #[error("{0}")]
     Issuer(#[from] IssuerError),
@@ -108,7 +111,7 @@ impl Parts {
         let settings =
             validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
-        let directory = Arc::new(BackendDirectory::new(Arc::clone(&backends)));
+        let directory = directory(&config.directory, &backends, &store)?;
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
@@ -175,6 +178,23 @@ impl Parts {
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
         })
     }
+}
+
+fn directory(
+    config: &directory::Config,
+    backends: &Arc<Backends>,
+    store: &Arc<dyn Store>,
+) -> Result<Arc<dyn PasswordCheck>, HashError> {
+    let hashing = Arc::new(Hashing::new()?);
+    let source = |source: &directory::Source| -> Arc<dyn PasswordCheck> {
+        match source {
+            directory::Source::Backend => Arc::new(BackendDirectory::new(Arc::clone(backends))),
+            directory::Source::Store => {
+                Arc::new(BuiltInDirectory::new(Arc::clone(store), Arc::clone(&hashing)))
+            }
+        }
+    };
+    Ok(Arc::new(Directory::new(config.sources.iter().map(source).collect())))
 }
 
 fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {

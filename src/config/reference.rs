@@ -157,6 +157,7 @@ const SECTIONS: &[Section] = &[
             ("id_token_lifetime", D),
             ("max_sign_in_attempts", D),
             ("registration", D),
+            ("key_rotation", D),
         ],
     ),
     example(

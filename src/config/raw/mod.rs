@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use backend::{Backend, BackendTls, LoginKind, ProxyProtocol, Xclient};
-pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, TrustedIssuer};
+pub(super) use issuer::{
+    Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
+};
 
 use super::value::{Size, Span};
 
