@@ -19,7 +19,7 @@ use crate::{
     session::{Registry, Shared},
     store::{self, RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
-    tls::{Certificates, ServerTls, TlsError},
+    tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
     token::ServerKey,
     upstream::{Backends, BackendsError},
     validator::{self, RefusalPolicy, Validator},
@@ -48,7 +48,11 @@ pub struct Parts {
     /// The certificates that listeners show.
     pub certificates: Arc<Certificates>,
     /// TLS toward clients.
-    pub tls: ServerTls,
+    tls: ServerTls,
+    /// The same, where clients are asked for a certificate.
+    tls_asking: ServerTls,
+    /// Whose word counts for such certificates.
+    pub client_authorities: ClientAuthorities,
     /// Who is connected, counted.
     pub connections: Arc<Connections>,
     /// Connections beyond the limits.
@@ -98,6 +102,8 @@ impl Parts {
         let (store, server_key) = open_store(&config).await?;
         let certificates = Certificates::load(&config.tls)?;
         let tls = ServerTls::new(&certificates, config.tls.min_version)?;
+        let tls_asking = ServerTls::asking(&certificates, config.tls.min_version)?;
+        let client_authorities = ClientAuthorities::load(config.tls.client_ca.as_deref())?;
         let metrics = Arc::new(Metrics::new());
         let backends = Arc::new(Backends::new(
             config.backends.clone(),
@@ -140,10 +146,17 @@ impl Parts {
             shared,
             certificates,
             tls,
+            tls_asking,
+            client_authorities,
             connections,
             refusals: Refusals::default(),
             revocations,
         })
+    }
+
+    /// TLS for a listener.
+    pub(super) const fn tls(&self, listener: &ListenerConfig) -> &ServerTls {
+        if listener.client_certificates { &self.tls_asking } else { &self.tls }
     }
 
     /// Empties the cache of a grant and ends its sessions; says how many. The store knows already.
