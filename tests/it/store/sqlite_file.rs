@@ -9,7 +9,7 @@ use std::{
 use bearward::{
     model::ClientId,
     store::{
-        ClientRecord, Ended, EphemeralKind, GrantFilter, NewDevice, NewGrant, Redeemed, RevocationFeed,
+        ClientRecord, Ended, EphemeralKind, GrantFilter, NewDevice, NewGrant, RevocationFeed,
         RevocationReason, Store, StoreError, UserRecord, open,
     },
 };
@@ -195,20 +195,20 @@ async fn a_code_a_device_or_a_client_that_makes_no_sense_is_corrupt() {
 
 /// SQLite would leave it in free space until that is used again.
 #[tokio::test]
-async fn a_removed_key_does_not_linger_in_the_file() {
+async fn a_removed_credential_does_not_linger_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = sqlite(folder.path()).await;
-    let marker = b"the wrapped key that is to vanish at once".to_vec();
-    let (mut new, code) = new_coded_grant();
-    new.code.as_mut().unwrap().wrapped_key.clone_from(&marker);
-    store.create_grant(new).await.unwrap();
+    let marker = b"what is to vanish when its grant ends".to_vec();
+    let mut new = new_grant("alice@example.org");
+    new.credentials[1].sealed.clone_from(&marker);
+    store.create_grant(new.clone()).await.unwrap();
     let holds = || {
         let file = std::fs::read(folder.path().join("bearward.db")).unwrap();
         file.windows(marker.len()).any(|octets| octets == marker)
     };
     raw(&folder, &["PRAGMA wal_checkpoint(TRUNCATE)"]).await;
     assert!(holds());
-    assert_eq!(store.redeem_code(&code, vec![new_token()], NOW).await.unwrap(), Redeemed::Done);
+    store.revoke_grant(new.id, RevocationReason::Client, NOW).await.unwrap();
     raw(&folder, &["PRAGMA wal_checkpoint(TRUNCATE)"]).await;
     assert!(!holds());
 }
