@@ -30,7 +30,10 @@ pub use authorize::{
 pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
 pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
-pub use exchange::{Call, Caller, ClientCertificate};
+pub use exchange::{
+    Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
+    TokenResponse, UserInfo,
+};
 pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
