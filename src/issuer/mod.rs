@@ -24,7 +24,7 @@ pub use crate::{
     token::ServerKey,
 };
 pub use authorize::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Redirect,
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Pushed, Redirect,
     RedirectMode, SignInError, SignInForm, SignInPage,
 };
 pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
@@ -38,6 +38,7 @@ pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
 use crate::{
+    limits::SignInConfig,
     model::{ClientId, GrantId, UnixTime},
     store::Store,
     token::{CryptoError, SigningKey},
@@ -50,6 +51,8 @@ pub struct Config {
     pub enabled: bool,
     /// The issuer identifier: an https URL without query and fragment (RFC 8414 §2).
     pub url: Arc<str>,
+    /// Names of the mail service beside the issuer's host, as resource indicators may name it (RFC 8707 §2).
+    pub hostnames: Vec<Arc<str>>,
     /// Lifetime of an access token.
     pub access_token_lifetime: Duration,
     /// Idle lifetime of a refresh token.
@@ -72,6 +75,8 @@ pub struct Config {
     pub registration: Registration,
     /// How long a key signs before the next one takes over.
     pub key_rotation: Duration,
+    /// What holds guessing of passwords and user codes down.
+    pub sign_in: SignInConfig,
 }
 
 impl Config {
@@ -81,6 +86,7 @@ impl Config {
         Self {
             enabled: true,
             url: url.into(),
+            hostnames: Vec::new(),
             access_token_lifetime: Duration::from_secs(60 * 60),
             refresh_token_lifetime: Duration::from_secs(90 * DAY),
             refresh_token_renew: Duration::from_secs(4 * DAY),
@@ -92,6 +98,7 @@ impl Config {
             max_sign_in_attempts: 5,
             registration: Registration::Open,
             key_rotation: Duration::from_secs(90 * DAY),
+            sign_in: SignInConfig::default(),
         }
     }
 }
@@ -156,6 +163,7 @@ pub struct Issuer {
     store: Arc<dyn Store>,
     server_key: ServerKey,
     keys: Vec<SigningKey>,
+    sign_ins: authorize::SignIns,
 }
 
 impl Issuer {
@@ -173,7 +181,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
         let keys = keys::load(&*store, &server_key, now).await?;
-        Ok(Self { config, store, server_key, keys })
+        Ok(Self { config, store, server_key, keys, sign_ins: authorize::SignIns::default() })
     }
 
     /// The issuer identifier.
