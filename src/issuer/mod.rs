@@ -28,7 +28,7 @@ pub use authorize::{
     RedirectMode, SignInError, SignInForm, SignInPage,
 };
 pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
-pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
 pub use exchange::{
     Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
