@@ -27,7 +27,10 @@ pub use authorize::{
     Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Pushed, Redirect,
     RedirectMode, SignInError, SignInForm, SignInPage,
 };
-pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
+pub use clients::{
+    AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
+    InvalidRedirectUri, KnownClient, RedirectUri, Registered, RegistrationError, Standing,
+};
 pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
 pub use exchange::{
