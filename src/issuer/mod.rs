@@ -31,9 +31,12 @@ pub use clients::{
     AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
     InvalidRedirectUri, KnownClient, RedirectUri, Registered, RegistrationError, Standing,
 };
-pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
-pub use exchange::{Call, Caller, ClientCertificate};
+pub use exchange::{
+    Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
+    TokenResponse, UserInfo,
+};
 pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
