@@ -125,8 +125,8 @@ pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static
     /// [`StoreError::Unavailable`] alone.
     async fn revoke_token(&self, lookup: &TokenHash, at: UnixTime) -> Result<Ended, StoreError>;
 
-    /// What was revoked since `cursor`, or, without one, nothing but the cursor of now. Rows may commit out of
-    /// order, so a window before the cursor comes again; [`RevocationFeed`] removes the repeats.
+    /// What was revoked since `cursor`, or, without one, nothing but the cursor of now and what is settled. Where
+    /// rows may commit out of order, some come again; [`RevocationFeed`] removes the repeats.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when a row cannot be read as what it should be.

@@ -476,21 +476,6 @@ async fn a_store_that_is_locked_is_unavailable_and_recovers() {
     store.create_grant(new_grant("alice@example.org")).await.unwrap();
 }
 
-/// Rows commit out of order where several nodes write: a lower number may appear behind a higher one.
-#[tokio::test]
-async fn a_revocation_that_commits_late_is_still_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = sqlite(folder.path()).await;
-    let mut feed = RevocationFeed::start(store).await.unwrap();
-    raw(&folder, &["INSERT INTO revocations (sequence, lookup, at) VALUES (12, zeroblob(32), 0)"]).await;
-    assert_eq!(feed.poll().await.unwrap().len(), 1);
-    raw(&folder, &["INSERT INTO revocations (sequence, grant_id, at) VALUES (11, zeroblob(16), 0)"]).await;
-    let told = feed.poll().await.unwrap();
-    assert_eq!(told.len(), 1);
-    assert!(matches!(told[0].what, Revoked::Grant(_)));
-    assert_eq!(feed.poll().await.unwrap(), []);
-}
-
 async fn connect(folder: &TempDir) -> sqlx::SqliteConnection {
     use sqlx::ConnectOptions;
     let file = folder.path().join("bearward.db");

@@ -1,12 +1,11 @@
-use sqlx::{Row, SqlitePool, migrate::Migrator, query, query_as, query_scalar, sqlite::SqliteRow};
+use sqlx::{Row, SqlitePool, migrate::Migrator, query, query_scalar, sqlite::SqliteRow};
 
 use super::{fault, fault::corrupt};
 use crate::{
     model::{CredentialKind, GrantId, Login, TokenHash, TokenKind, UnixTime},
     store::{
-        CheckItem, Grant, GrantEnd, GrantFilter, Revocation, RevocationCursor, RevocationFeed,
-        RevocationPage, RevocationReason, Revoked, SealedCredential, SigningKeyRecord, StoreError,
-        TokenRecord,
+        CheckItem, Grant, GrantEnd, GrantFilter, Revocation, RevocationCursor, RevocationPage,
+        RevocationReason, Revoked, SealedCredential, SigningKeyRecord, StoreError, TokenRecord,
     },
 };
 
@@ -86,6 +85,7 @@ pub(super) async fn grants(readers: &SqlitePool, filter: &GrantFilter) -> Result
     .collect()
 }
 
+/// SQLite has one writer at a time, so what commits later has a higher number: whatever is read is settled.
 pub(super) async fn revocations(
     readers: &SqlitePool,
     cursor: Option<RevocationCursor>,
@@ -96,39 +96,43 @@ pub(super) async fn revocations(
             .fetch_optional(readers)
             .await
             .map_err(fault)?;
-        return Ok(RevocationPage { items: Vec::new(), cursor: RevocationCursor(last.unwrap_or(0)) });
+        return Ok(page(Vec::new(), last.unwrap_or(0)));
     };
     let rows =
         query("SELECT sequence, grant_id, lookup, at FROM revocations WHERE sequence > ?1 ORDER BY sequence")
-            .bind(cursor.0.saturating_sub(RevocationFeed::OVERLAP))
+            .bind(cursor.0)
             .fetch_all(readers)
             .await
             .map_err(fault)?;
     let items = rows.iter().map(revocation_of).collect::<Result<Vec<_>, _>>()?;
-    let last = items.last().map_or(cursor.0, |last| last.sequence.max(cursor.0));
-    Ok(RevocationPage { items, cursor: RevocationCursor(last) })
+    let last = items.last().map_or(cursor.0, |last| last.sequence);
+    Ok(page(items, last))
+}
+
+fn page(items: Vec<Revocation>, last: i64) -> RevocationPage {
+    RevocationPage { items, cursor: RevocationCursor(last), settled: last }
 }
 
 pub(super) async fn signing_keys(readers: &SqlitePool) -> Result<Vec<SigningKeyRecord>, StoreError> {
-    let rows: Vec<(String, String, Vec<u8>, i64, i64, Option<i64>)> = query_as(
+    query(
         "SELECT kid, algorithm, sealed, created_at, signs_from, retires_at FROM signing_keys
          ORDER BY signs_from, created_at, kid",
     )
     .fetch_all(readers)
     .await
-    .map_err(fault)?;
-    let record =
-        |(kid, algorithm, sealed, created_at, signs_from, retires_at): (_, _, _, _, _, Option<i64>)| {
-            SigningKeyRecord {
-                kid,
-                algorithm,
-                sealed,
-                created_at: UnixTime(created_at),
-                signs_from: UnixTime(signs_from),
-                retires_at: retires_at.map(UnixTime),
-            }
-        };
-    Ok(rows.into_iter().map(record).collect())
+    .map_err(fault)?
+    .iter()
+    .map(|row| {
+        Ok(SigningKeyRecord {
+            kid: column(row, "kid")?,
+            algorithm: column(row, "algorithm")?,
+            sealed: column(row, "sealed")?,
+            created_at: UnixTime(column(row, "created_at")?),
+            signs_from: UnixTime(column(row, "signs_from")?),
+            retires_at: column::<Option<i64>>(row, "retires_at")?.map(UnixTime),
+        })
+    })
+    .collect()
 }
 
 pub(super) async fn check(readers: &SqlitePool, migrations: &Migrator) -> Result<Vec<CheckItem>, StoreError> {
