@@ -80,6 +80,19 @@ pub struct Config {
     pub key_rotation: Duration,
     /// What holds guessing of passwords and user codes down.
     pub sign_in: SignInConfig,
+    /// Where clients can show a certificate.
+    pub mutual_tls: MutualTls,
+}
+
+/// Where OAuth clients can authenticate by a certificate (RFC 8705).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MutualTls {
+    /// Nowhere.
+    Off,
+    /// At the addresses that everybody uses.
+    Here,
+    /// At the same paths of another origin, such as `https://mail.example.org:8443` (RFC 8705 §5).
+    At(Arc<str>),
 }
 
 impl Config {
@@ -102,6 +115,7 @@ impl Config {
             registration: Registration::Open,
             key_rotation: Duration::from_secs(90 * DAY),
             sign_in: SignInConfig::default(),
+            mutual_tls: MutualTls::Off,
         }
     }
 }
