@@ -4,7 +4,7 @@ use super::{
     reply::WayBack,
     request::Request,
     sign_in::{client_name, error, fault, is_fresh, is_vouched_for, unavailable},
-    state::{Asked, Browser, CodeText, ConsentState, Octets, Place, Prepared},
+    state::{Asked, Browser, CodeText, ConsentState, Octets, Place, Prepared, PreparedCode},
 };
 use crate::{
     directory::Verified,
@@ -30,22 +30,25 @@ impl Issuer {
         browser: &Browser,
         now: UnixTime,
     ) -> Answer {
-        let prepared = match asked {
-            Asked::Client(request) => self.prepare(request, user, password, &verified, now),
+        let request = match asked {
+            Asked::Client(request) => request,
             Asked::Device(request) => {
                 return self.device_signed_in(client, request, user, password, &verified, browser, now).await;
             }
         };
-        let state = match prepared {
-            Ok(state) => state,
+        let Some(way) = request.way_back(client) else { return no_way_back() };
+        let (prepared, sealed) = match self.prepare(request, &user, password, &verified) {
+            Ok(prepared) => prepared,
             Err(error) => return fault(error),
         };
-        let Prepared::Code { request, .. } = &state.prepared else { return error(PageError::Stale) };
-        let Some(way) = request.way_back(client) else { return no_way_back() };
-        match self.is_remembered(client, request, &state.user).await {
-            Ok(true) => return self.allow(client, &state, now).await,
-            Ok(false) => {}
-            Err(store) => return unavailable(&store),
+        let scope = prepared.request.scope.clone();
+        let is_remembered = self.is_remembered(client, &prepared.request, &user).await;
+        let prepared = Prepared::Code(Box::new(prepared));
+        let state = ConsentState { user, auth_time: now, sealed, prepared };
+        match (is_remembered, &state.prepared) {
+            (Ok(true), Prepared::Code(prepared)) => return self.allow(client, &state, prepared, now).await,
+            (Err(store), _) => return unavailable(&store),
+            (Ok(_), _) => {}
         }
         let page = ConsentPage {
             state: String::new(),
@@ -54,7 +57,7 @@ impl Issuer {
             is_vouched_for: is_vouched_for(client),
             redirect_host: Some(way.redirect.host().to_owned()),
             is_local: way.redirect.is_local(),
-            scope: request.scope.clone(),
+            scope,
             device: None,
             form_target: Some(way.redirect.form_target()),
         };
@@ -75,42 +78,51 @@ impl Issuer {
         let Some(state) = opened.filter(|state| is_fresh(state.auth_time, now)) else {
             return error(PageError::Stale);
         };
-        let request = match &state.prepared {
-            Prepared::Code { request, .. } => request,
+        let prepared = match &state.prepared {
+            Prepared::Code(prepared) => prepared,
             Prepared::Device(request) => return self.decide_device(request, &state, allow, now).await,
         };
-        let client = match self.client(&request.client).await {
+        let client = match self.client(&prepared.request.client).await {
             Ok(Some(client)) => client,
             Ok(None) => return no_way_back(),
             Err(store) => return unavailable(&store),
         };
-        if allow { self.allow(&client, &state, now).await } else { self.deny(&client, request, now).await }
+        if allow {
+            self.allow(&client, &state, prepared, now).await
+        } else {
+            self.deny(&client, &prepared.request, now).await
+        }
     }
 
-    /// The grant as it will be, with all its secrets put away.
+    /// The key pair of the grant and its code, and the password sealed to it: all secrets put away.
     fn prepare(
         &self,
         request: Request,
-        user: Login,
+        user: &Login,
         password: &Secret,
         verified: &Verified,
-        now: UnixTime,
-    ) -> Result<ConsentState, CryptoError> {
+    ) -> Result<(PreparedCode, Vec<(String, Octets)>), CryptoError> {
         let key = GrantKey::generate()?;
         let code = OpaqueToken::generate(TokenKind::Code)?;
         let wrapped_key = key.wrap(&code.wrap_key(&self.server_key)?, request.id, code.kind())?;
-        let sealed = seal(&key.public(), request.id, &user, password, verified)?;
-        let prepared = Prepared::Code {
+        let sealed = seal(&key.public(), request.id, user, password, verified)?;
+        let public_key = *key.public().as_bytes();
+        let prepared = PreparedCode {
             request,
             code: CodeText(code.text()),
-            public_key: *key.public().as_bytes(),
+            public_key,
             wrapped_key: Octets(wrapped_key),
         };
-        Ok(ConsentState { user, auth_time: now, sealed, prepared })
+        Ok((prepared, sealed))
     }
 
     /// What a client that can prove who it is was allowed once, it is allowed again.
-    async fn is_remembered(&self, client: &Client, request: &Request, user: &Login) -> Result<bool, StoreError> {
+    async fn is_remembered(
+        &self,
+        client: &Client,
+        request: &Request,
+        user: &Login,
+    ) -> Result<bool, StoreError> {
         if request.asks_consent || !is_to_be_remembered(client) {
             return Ok(false);
         }
@@ -119,14 +131,17 @@ impl Issuer {
     }
 
     /// Stores the grant with its code, in one step that can succeed once.
-    async fn allow(&self, client: &Client, state: &ConsentState, now: UnixTime) -> Answer {
-        let Prepared::Code { request, code, public_key, wrapped_key } = &state.prepared else {
-            return error(PageError::Stale);
-        };
+    async fn allow(
+        &self,
+        client: &Client,
+        state: &ConsentState,
+        prepared: &PreparedCode,
+        now: UnixTime,
+    ) -> Answer {
+        let PreparedCode { request, code, public_key, wrapped_key } = prepared;
         let Some(way) = request.way_back(client) else { return no_way_back() };
-        let new = match OpaqueToken::parse(code.0.expose()).map(|code| code.lookup()) {
-            Ok(Ok(lookup)) => lookup,
-            Ok(Err(_)) | Err(_) => return error(PageError::Stale),
+        let Ok(Ok(lookup)) = OpaqueToken::parse(code.0.expose()).map(|code| code.lookup()) else {
+            return error(PageError::Stale);
         };
         match self.is_denied(request.id, now).await {
             Ok(false) => {}
@@ -137,7 +152,7 @@ impl Issuer {
             return fault(CryptoError::Library);
         };
         let row = NewCode {
-            lookup: new,
+            lookup,
             details,
             created_at: now,
             expires_at: now.after(self.config.authorization_code_lifetime),
@@ -153,7 +168,7 @@ impl Issuer {
                 self.remember(client, request, &state.user, now).await;
                 Answer::Redirect(self.with_code(&way, &code.0))
             }
-            Err(StoreError::Conflict(_)) => match self.same_code(&way, &new, &code.0, now).await {
+            Err(StoreError::Conflict(_)) => match self.same_code(&way, &lookup, &code.0, now).await {
                 Ok(Some(again)) => Answer::Redirect(again),
                 Ok(None) => error(PageError::Answered),
                 Err(store) => unavailable(&store),

@@ -180,7 +180,12 @@ impl Issuer {
     }
 
     /// Whether what was decided before is this very answer.
-    async fn was_decided_so(&self, request: &DeviceRequest, allow: bool, now: UnixTime) -> Result<bool, StoreError> {
+    async fn was_decided_so(
+        &self,
+        request: &DeviceRequest,
+        allow: bool,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
         if allow {
             return Ok(self.store.grant(request.id).await?.is_some());
         }
@@ -193,7 +198,11 @@ impl Issuer {
         self.store.device_by_user_code(&hash, now).await
     }
 
-    async fn same_device(&self, request: &DeviceRequest, now: UnixTime) -> Result<Option<DeviceRecord>, StoreError> {
+    async fn same_device(
+        &self,
+        request: &DeviceRequest,
+        now: UnixTime,
+    ) -> Result<Option<DeviceRecord>, StoreError> {
         let Ok(code) = UserCode::parse(&request.user_code) else { return Ok(None) };
         let record = self.device(&code, now).await?;
         Ok(record.filter(|record| record.public_key == request.public_key && record.client == request.client))

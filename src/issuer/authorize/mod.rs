@@ -61,7 +61,7 @@ impl Issuer {
         }
         let client = match self.named_client(params).await {
             Ok(client) => client,
-            Err(answer) => return answer,
+            Err(answer) => return *answer,
         };
         let browser = match Browser::of_cookie_or_new(browser) {
             Ok(browser) => browser,
@@ -76,24 +76,26 @@ impl Issuer {
                 let state = SignInState { asked_at: now, asked: Asked::Client(request) };
                 self.sign_in_page(&client, &state, &browser)
             }
-            Err(answer) => answer,
+            Err(answer) => *answer,
         }
     }
 
     /// The client that a request names.
-    async fn named_client(&self, params: &Params) -> Result<Arc<Client>, Answer> {
-        let named = params.required("client_id").map_err(|error| bad_request(&error.description))?;
-        let unknown = || bad_request("client_id names no client that is registered here");
+    async fn named_client(&self, params: &Params) -> Result<Arc<Client>, Box<Answer>> {
+        let named =
+            params.required("client_id").map_err(|error| Box::new(bad_request(&error.description)))?;
+        let unknown = || Box::new(bad_request("client_id names no client that is registered here"));
         let id: ClientId = named.parse().map_err(|_| unknown())?;
         match self.client(&id).await {
             Ok(client) => client.ok_or_else(unknown),
-            Err(store) => Err(unavailable(&store)),
+            Err(store) => Err(Box::new(unavailable(&store))),
         }
     }
 
-    fn asked_in_front(&self, client: &Client, params: &Params) -> Result<Request, Answer> {
-        let way = request::way_back(client, params).map_err(|error| bad_request(&error.description))?;
-        let refuse = |error: OAuthError| self.refuse(client, &way, &error);
+    fn asked_in_front(&self, client: &Client, params: &Params) -> Result<Request, Box<Answer>> {
+        let way =
+            request::way_back(client, params).map_err(|error| Box::new(bad_request(&error.description)))?;
+        let refuse = |error: OAuthError| Box::new(self.refuse(client, &way, &error));
         if client.metadata.require_pushed_authorization_requests {
             let text = "this client must push its authorization requests (RFC 9126)";
             return Err(refuse(OAuthError::new(ErrorCode::InvalidRequest, text)));
@@ -109,16 +111,16 @@ impl Issuer {
         request_uri: &str,
         browser: &Browser,
         now: UnixTime,
-    ) -> Result<Request, Answer> {
+    ) -> Result<Request, Box<Answer>> {
         let request = match self.pushed_request(client, request_uri, browser, now).await {
             Ok(request) => request,
             Err(refused) if refused.code == ErrorCode::InvalidRequestUri => {
-                return Err(bad_request(&refused.description));
+                return Err(Box::new(bad_request(&refused.description)));
             }
-            Err(_) => return Err(error(PageError::Unavailable)),
+            Err(_) => return Err(Box::new(error(PageError::Unavailable))),
         };
         if request.way_back(client).is_none() {
-            return Err(bad_request("the client no longer has the redirect URI of its request"));
+            return Err(Box::new(bad_request("the client no longer has the redirect URI of its request")));
         }
         Ok(request)
     }

@@ -93,7 +93,8 @@ impl Issuer {
         };
         let key = token.wrap_key(&self.server_key).map_err(fault)?;
         let plain = key.decrypt(&sealed, CONTEXT).map_err(fault)?;
-        let kept: Kept = serde_json::from_slice(plain.expose()).map_err(|_| fault(CryptoError::NotAuthentic))?;
+        let kept: Kept =
+            serde_json::from_slice(plain.expose()).map_err(|_| fault(CryptoError::NotAuthentic))?;
         // Another client's request is not used up by whoever only saw its name.
         if kept.request.client != client.id {
             return Err(unknown());

@@ -67,9 +67,7 @@ impl Issuer {
         pairs.push(("iss".to_owned(), self.config.url.to_string()));
         let uri = way.redirect.as_str();
         match way.mode {
-            ResponseMode::FormPost => {
-                Redirect { uri: uri.to_owned(), mode: RedirectMode::FormPost(pairs) }
-            }
+            ResponseMode::FormPost => Redirect { uri: uri.to_owned(), mode: RedirectMode::FormPost(pairs) },
             ResponseMode::Query => {
                 let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
                 let joint = match uri.split_once('?') {

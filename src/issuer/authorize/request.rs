@@ -128,13 +128,18 @@ impl Issuer {
         let resource = self.requested_resources(params)?;
         let nonce = params.one("nonce")?;
         if nonce.is_some_and(|nonce| nonce.len() > LONGEST_NONCE || nonce.chars().any(char::is_control)) {
-            return Err(invalid(format!("nonce has more than {LONGEST_NONCE} octets, or control characters")));
+            return Err(invalid(format!(
+                "nonce has more than {LONGEST_NONCE} octets, or control characters"
+            )));
         }
         let prompt = prompt(params)?;
         let max_age = max_age(params)?;
         if prompt == Prompt::None {
             // Nobody stays signed in here, so nobody is signed in already.
-            return Err(OAuthError::new(ErrorCode::LoginRequired, "this server asks for the password every time"));
+            return Err(OAuthError::new(
+                ErrorCode::LoginRequired,
+                "this server asks for the password every time",
+            ));
         }
         let is_hint = |hint: &&str| hint.len() <= 255 && !hint.chars().any(char::is_control);
         Ok(Request {
@@ -170,8 +175,9 @@ pub(in crate::issuer) fn select_scope(client: &Client, requested: Option<&str>) 
     };
     let requested =
         if requested.is_empty() { registered.cloned().unwrap_or_else(Scope::mail) } else { requested };
-    let is_given =
-        |value: &&str| Scope::KNOWN.contains(value) && registered.is_none_or(|registered| registered.contains(value));
+    let is_given = |value: &&str| {
+        Scope::KNOWN.contains(value) && registered.is_none_or(|registered| registered.contains(value))
+    };
     let values: Vec<&str> = requested.iter().filter(is_given).collect();
     // `offline_access` alone opens nothing.
     if values.iter().all(|value| *value == "offline_access") {
@@ -215,9 +221,12 @@ fn code_challenge(params: &Params) -> Result<String, OAuthError> {
     if params.one("code_challenge_method")? != Some("S256") {
         return Err(invalid("code_challenge_method must be S256"));
     }
-    let is_hash = challenge.len() == 43 && URL_SAFE_NO_PAD.decode(challenge).is_ok_and(|hash| hash.len() == 32);
+    let is_hash =
+        challenge.len() == 43 && URL_SAFE_NO_PAD.decode(challenge).is_ok_and(|hash| hash.len() == 32);
     if !is_hash {
-        return Err(invalid("code_challenge must be a SHA-256 hash in base64url: 43 characters without padding"));
+        return Err(invalid(
+            "code_challenge must be a SHA-256 hash in base64url: 43 characters without padding",
+        ));
     }
     Ok(challenge.to_owned())
 }

@@ -79,7 +79,9 @@ impl Issuer {
         let refused = match self.check(login.as_ref(), &form.password, &state, caller.address, now).await {
             Checked::Right(verified) => {
                 let Some(login) = login else { return error(PageError::Stale) };
-                return self.signed_in(&client, state.asked, login, &form.password, verified, &browser, now).await;
+                return self
+                    .signed_in(&client, state.asked, login, &form.password, verified, &browser, now)
+                    .await;
             }
             Checked::Wrong { was_asked, is_last } => {
                 tracing::info!(address = %caller.address, client_id = %client.id, "a sign-in page got a wrong password");
@@ -111,7 +113,7 @@ impl Issuer {
         let Some(login) = login.filter(|login| !login.is_client() && is_password(password)) else {
             return match self.attempts(id, now).await {
                 Ok(before) if before >= self.config.max_sign_in_attempts => Checked::Dead,
-                Ok(_) => self.wrong(id, None, now).await,
+                Ok(_) => self.wrong(id, None, false, now).await,
                 Err(_) => UNAVAILABLE,
             };
         };
@@ -144,11 +146,8 @@ impl Issuer {
                 attempt.right(now);
                 Checked::Right(verified)
             }
-            Err(CheckError::Wrong) => match self.wrong(id, Some(attempt), now).await {
-                Checked::Wrong { is_last, .. } => Checked::Wrong { was_asked: true, is_last },
-                other => other,
-            },
-            Err(CheckError::NoRoute) => self.wrong(id, Some(attempt), now).await,
+            Err(CheckError::Wrong | CheckError::Unknown) => self.wrong(id, Some(attempt), true, now).await,
+            Err(CheckError::NoRoute) => self.wrong(id, Some(attempt), false, now).await,
             Err(failure @ (CheckError::Unavailable(_) | CheckError::Operator(_))) => {
                 tracing::warn!(%failure, "a sign-in page");
                 attempt.not_tried(now);
@@ -163,7 +162,7 @@ impl Issuer {
     }
 
     /// Counts a wrong password where every node sees it.
-    async fn wrong(&self, id: GrantId, attempt: Option<Attempt>, now: UnixTime) -> Checked {
+    async fn wrong(&self, id: GrantId, attempt: Option<Attempt>, was_asked: bool, now: UnixTime) -> Checked {
         let until = now.after(Request::LIFETIME);
         let counted = match self.attempts_key(id) {
             Ok(key) => self.store.count(EphemeralKind::SignInAttempts, &key, until, now).await,
@@ -175,7 +174,7 @@ impl Issuer {
         match counted {
             Ok(count) => {
                 let is_last = count >= self.config.max_sign_in_attempts;
-                Checked::Wrong { was_asked: false, is_last }
+                Checked::Wrong { was_asked, is_last }
             }
             Err(store) => {
                 tracing::warn!(%store, "a wrong password cannot be counted");

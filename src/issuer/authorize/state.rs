@@ -56,8 +56,17 @@ pub(super) struct ConsentState {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Prepared {
-    Code { request: Request, code: CodeText, public_key: [u8; 32], wrapped_key: Octets },
+    Code(Box<PreparedCode>),
     Device(DeviceRequest),
+}
+
+/// A code and the key pair of its grant.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PreparedCode {
+    pub(super) request: Request,
+    pub(super) code: CodeText,
+    pub(super) public_key: [u8; 32],
+    pub(super) wrapped_key: Octets,
 }
 
 /// Octets as base64url in JSON.
@@ -107,7 +116,12 @@ impl Browser {
     }
 
     /// `None` for whatever was not sealed for this browser and this place.
-    pub(super) fn open<T: DeserializeOwned>(&self, place: Place, text: &str, server: &ServerKey) -> Option<T> {
+    pub(super) fn open<T: DeserializeOwned>(
+        &self,
+        place: Place,
+        text: &str,
+        server: &ServerKey,
+    ) -> Option<T> {
         if text.len() > LONGEST {
             return None;
         }
