@@ -10,7 +10,8 @@ use thiserror::Error;
 use super::penalties::{Allowance, Penalties, Tag};
 use crate::model::{Login, UnixTime};
 
-/// Limits of signing in with a password, and of guessing the code that a device shows. Per process.
+/// Limits of signing in with a password, of guessing the code that a device shows, and of pushing requests. Per
+/// process.
 ///
 /// Who guesses from one address gets the free tries and then one in five minutes; the whole of the internet
 /// together gets for one account 30 and then one in ten minutes. Whoever signed in from an address before is
@@ -36,6 +37,10 @@ pub struct SignInConfig {
     /// User codes from everywhere. One wrong code a second of 25 thousand million: with a hundred devices waiting
     /// at a time, one would be hit in ten years.
     pub code_total: Allowance,
+    /// Pushed authorization requests of public clients from one IPv4 address or IPv6 /64: each leaves a row.
+    pub push_address: Allowance,
+    /// The same from everywhere.
+    pub push_total: Allowance,
     /// How long a person stays known at an address.
     pub known_for: Duration,
     /// Passwords that the mail server is asked about at the same time; as many again for people at known addresses.
@@ -64,6 +69,8 @@ impl Default for SignInConfig {
             code_address: allowance(10, 5 * 60, 30, 60 * 60, 4),
             code_network: allowance(50, 60, 10, 10 * 60, 16),
             code_total: allowance(1000, 1, 1, 60, 64),
+            push_address: allowance(30, 5, 5, 60, 1),
+            push_total: allowance(2000, 1, 1, 10, 1),
             known_for: Duration::from_secs(90 * 24 * 60 * 60),
             checks_at_once: 32,
             check_wait: Duration::from_secs(10),
@@ -110,6 +117,8 @@ enum Table {
     CodeAddress,
     CodeNetwork,
     CodeTotal,
+    PushAddress,
+    PushTotal,
 }
 
 struct Tables {
@@ -121,6 +130,8 @@ struct Tables {
     code_address: Penalties,
     code_network: Penalties,
     code_total: Penalties,
+    push_address: Penalties,
+    push_total: Penalties,
     known: Known,
 }
 
@@ -141,6 +152,8 @@ impl SignInLimits {
             code_address: table(&config.code_address),
             code_network: table(&config.code_network),
             code_total: Penalties::new(config.code_total.clone(), 1),
+            push_address: table(&config.push_address),
+            push_total: Penalties::new(config.push_total.clone(), 1),
             known: Known::new(config.known_for, Self::BUCKETS),
         };
         Self { tables: Arc::new(Mutex::new(tables)), exempt_loopback: config.exempt_loopback }
@@ -208,6 +221,26 @@ impl SignInLimits {
         Ok(Attempt { tables, charged, known: None, is_known: false, at_once: 1, at: now })
     }
 
+    /// Lets a public client push a request from `address`. Every one counts.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing was counted.
+    pub fn push(&self, address: IpAddr, now: UnixTime) -> Result<(), TooMany> {
+        if self.exempt_loopback && address.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let mut tables = self.tables();
+        let keys = [
+            (Table::PushAddress, tables.push_address.tag(Place::of(address).address)),
+            (Table::PushTotal, tables.push_total.tag(())),
+        ];
+        tables.admit(keys.iter(), now)?;
+        for (table, tag) in keys {
+            tables.table(table).fail(tag, now);
+        }
+        Ok(())
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         lock(&self.tables)
     }
@@ -268,7 +301,9 @@ impl Drop for Attempt {
                 | Table::Account
                 | Table::CodeAddress
                 | Table::CodeNetwork
-                | Table::CodeTotal => tables.table(table).fail(tag, self.at),
+                | Table::CodeTotal
+                | Table::PushAddress
+                | Table::PushTotal => tables.table(table).fail(tag, self.at),
             }
         }
     }
@@ -285,6 +320,8 @@ impl Tables {
             Table::CodeAddress => &mut self.code_address,
             Table::CodeNetwork => &mut self.code_network,
             Table::CodeTotal => &mut self.code_total,
+            Table::PushAddress => &mut self.push_address,
+            Table::PushTotal => &mut self.push_total,
         }
     }
 
