@@ -24,17 +24,24 @@ pub use crate::{
     token::ServerKey,
 };
 pub use authorize::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Redirect,
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Pushed, Redirect,
     RedirectMode, SignInError, SignInForm, SignInPage,
 };
-pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
-pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use clients::{
+    AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
+    InvalidRedirectUri, KnownClient, RedirectUri, Registered, RegistrationError, Standing,
+};
+pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
-pub use exchange::{Call, Caller, ClientCertificate};
+pub use exchange::{
+    Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
+    TokenResponse, UserInfo,
+};
 pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
 use crate::{
+    limits::SignInConfig,
     model::{ClientId, GrantId, UnixTime},
     store::Store,
     token::{CryptoError, SigningKey},
@@ -47,6 +54,8 @@ pub struct Config {
     pub enabled: bool,
     /// The issuer identifier: an https URL without query and fragment (RFC 8414 §2).
     pub url: Arc<str>,
+    /// Names of the mail service beside the issuer's host, as resource indicators may name it (RFC 8707 §2).
+    pub hostnames: Vec<Arc<str>>,
     /// Lifetime of an access token.
     pub access_token_lifetime: Duration,
     /// Idle lifetime of a refresh token.
@@ -71,6 +80,8 @@ pub struct Config {
     pub key_rotation: Duration,
     /// Where clients can show a certificate.
     pub mutual_tls: MutualTls,
+    /// What holds guessing of passwords and user codes down.
+    pub sign_in: SignInConfig,
 }
 
 /// Where OAuth clients can authenticate by a certificate (RFC 8705).
@@ -91,6 +102,7 @@ impl Config {
         Self {
             enabled: true,
             url: url.into(),
+            hostnames: Vec::new(),
             access_token_lifetime: Duration::from_secs(60 * 60),
             refresh_token_lifetime: Duration::from_secs(90 * DAY),
             refresh_token_renew: Duration::from_secs(4 * DAY),
@@ -103,6 +115,7 @@ impl Config {
             registration: Registration::Open,
             key_rotation: Duration::from_secs(90 * DAY),
             mutual_tls: MutualTls::Off,
+            sign_in: SignInConfig::default(),
         }
     }
 }
@@ -167,6 +180,7 @@ pub struct Issuer {
     store: Arc<dyn Store>,
     server_key: ServerKey,
     keys: Vec<SigningKey>,
+    sign_ins: authorize::SignIns,
 }
 
 impl Issuer {
@@ -184,7 +198,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
         let keys = keys::load(&*store, &server_key, now).await?;
-        Ok(Self { config, store, server_key, keys })
+        Ok(Self { config, store, server_key, keys, sign_ins: authorize::SignIns::default() })
     }
 
     /// The issuer identifier.

@@ -4,10 +4,12 @@
 //! looks at a clock or a socket.
 
 mod connections;
+mod sign_in;
 
 use std::time::Duration;
 
 pub use connections::{Connections, Full, Permit};
+pub use sign_in::SignInConfig;
 
 /// `[limits]` of the configuration.
 #[derive(Clone, Debug)]
