@@ -198,7 +198,8 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
         let keys = keys::load(&*store, &server_key, now).await?;
-        Ok(Self { config, store, server_key, keys, sign_ins: authorize::SignIns::default() })
+        let sign_ins = authorize::SignIns::new(None, &config.sign_in);
+        Ok(Self { config, store, server_key, keys, sign_ins })
     }
 
     /// The issuer identifier.
