@@ -78,7 +78,7 @@ async fn a_check_finds_what_is_damaged() {
     let items = store.check().await.unwrap();
     assert_eq!(
         items.iter().map(|item| item.what).collect::<Vec<_>>(),
-        ["integrity", "references", "migrations"]
+        ["integrity", "references", "rows", "migrations"]
     );
     assert!(items.iter().all(|item| item.ok), "{items:?}");
     raw(&folder, &["INSERT INTO credentials VALUES (x'00', 'main', 'password', x'00')"]).await;
