@@ -269,11 +269,44 @@ impl Issuer {
         self.resource()
     }
 
+    /// The audience that a resource indicator names (RFC 8707 §2), if it is one of this server's: the issuer, or a host
+    /// of the mail service, bare or in a URI of one of its protocols.
+    pub(super) fn audience_of(&self, resource: &str) -> Option<String> {
+        const SCHEMES: [&str; 9] =
+            ["https", "imap", "imaps", "pop", "pop3s", "smtp", "smtps", "submission", "sieve"];
+        let is_text = |octet: u8| octet.is_ascii_graphic() && !b"#?@\\".contains(&octet);
+        if !resource.bytes().all(is_text) {
+            return None;
+        }
+        let rest = match resource.split_once("://") {
+            Some((scheme, rest)) if SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) => rest,
+            Some(_) => return None,
+            None => resource,
+        };
+        let host = host_of(rest);
+        let audience = self.resource();
+        let own = audience.split_once("://").map_or(&*audience, |(_, authority)| host_of(authority));
+        let is_known = std::iter::once(own)
+            .chain(self.config.hostnames.iter().map(|name| &**name))
+            .any(|known| known.eq_ignore_ascii_case(host));
+        (!host.is_empty() && is_known).then_some(audience)
+    }
+
     fn resource(&self) -> String {
         let url = &*self.config.url;
         let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
         let host = rest.split_once('/').map_or(rest, |(host, _)| host);
         format!("{scheme}://{host}")
+    }
+}
+
+/// The host of `host[:port][/path]`; an IPv6 address keeps its brackets.
+fn host_of(text: &str) -> &str {
+    let authority = text.split('/').next().unwrap_or_default();
+    let behind_address = authority.find(']').unwrap_or(0);
+    match authority.rfind(':') {
+        Some(colon) if colon > behind_address => authority.get(..colon).unwrap_or(authority),
+        Some(_) | None => authority,
     }
 }
 

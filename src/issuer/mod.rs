@@ -78,10 +78,10 @@ pub struct Config {
     pub registration: Registration,
     /// How long a key signs before the next one takes over.
     pub key_rotation: Duration,
-    /// What holds guessing of passwords and user codes down.
-    pub sign_in: SignInConfig,
     /// Where clients can show a certificate.
     pub mutual_tls: MutualTls,
+    /// What holds guessing of passwords and user codes down.
+    pub sign_in: SignInConfig,
 }
 
 /// Where OAuth clients can authenticate by a certificate (RFC 8705).
@@ -114,8 +114,8 @@ impl Config {
             max_sign_in_attempts: 5,
             registration: Registration::Open,
             key_rotation: Duration::from_secs(90 * DAY),
-            sign_in: SignInConfig::default(),
             mutual_tls: MutualTls::Off,
+            sign_in: SignInConfig::default(),
         }
     }
 }
@@ -198,7 +198,8 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
         let keys = keys::load(&*store, &server_key, now).await?;
-        Ok(Self { config, store, server_key, keys, sign_ins: authorize::SignIns::default() })
+        let sign_ins = authorize::SignIns::new(None, &config.sign_in);
+        Ok(Self { config, store, server_key, keys, sign_ins })
     }
 
     /// The issuer identifier.

@@ -13,15 +13,19 @@
 //!
 //! It must not do I/O, read the clock, or print what it holds.
 
+mod certificate;
 mod derive;
 mod opaque;
 mod sealing;
 mod signing;
+mod user_code;
 
+pub use certificate::{base64url, certificate_thumbprint, parse_thumbprint};
 pub use derive::{ServerKey, WrapKey};
-pub use opaque::{InvalidToken, OpaqueToken};
+pub use opaque::{InvalidToken, KeyPurpose, OpaqueToken};
 pub use sealing::{GrantKey, GrantPublicKey, SealContext};
 pub use signing::{Jwk, SigningKey};
+pub use user_code::{InvalidUserCode, UserCode};
 
 use thiserror::Error;
 

@@ -27,6 +27,8 @@ pub struct ClientCertificate {
     pub der: Vec<u8>,
     /// SHA-256 of it (`x5t#S256`, RFC 8705 §3.1).
     pub thumbprint: [u8; 32],
+    /// Whether one of the configured authorities vouches for it.
+    pub is_vouched_for: bool,
 }
 
 /// A client's request to an endpoint that it authenticates to.
