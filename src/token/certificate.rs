@@ -29,10 +29,7 @@ mod tests {
     /// SHA-256 of "abc" (FIPS 180-2, appendix B.1).
     #[test]
     fn a_thumbprint_is_the_plain_digest_of_the_octets() {
-        assert_eq!(
-            base64url(&certificate_thumbprint(b"abc")),
-            "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"
-        );
+        assert_eq!(base64url(&certificate_thumbprint(b"abc")), "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0");
     }
 
     #[test]

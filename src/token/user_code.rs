@@ -138,10 +138,7 @@ mod tests {
         let code = UserCode::parse("BCDF-GHJK").unwrap();
         assert_eq!(code.hash(&server).unwrap(), UserCode::parse("bcdfghjk").unwrap().hash(&server).unwrap());
         assert_ne!(code.hash(&server).unwrap(), code.hash(&other).unwrap());
-        assert_ne!(
-            code.hash(&server).unwrap(),
-            UserCode::parse("BCDF-GHJL").unwrap().hash(&server).unwrap()
-        );
+        assert_ne!(code.hash(&server).unwrap(), UserCode::parse("BCDF-GHJL").unwrap().hash(&server).unwrap());
     }
 
     #[test]
