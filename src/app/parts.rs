@@ -41,8 +41,6 @@ pub struct Parts {
     pub issuer: Arc<Issuer>,
     /// What the issuer publishes; `None` when it is off.
     documents: Option<web::Documents>,
-    /// Who may sign in.
-    pub directory: Arc<dyn PasswordCheck>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
@@ -111,13 +109,14 @@ impl Parts {
             &config.hostname,
             &metrics,
         )?);
+        let directory = directory(&config.directory, &backends, &store)?;
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
-                .await?;
+                .await?
+                .with_directory(directory);
         let settings =
             validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
-        let directory = directory(&config.directory, &backends, &store)?;
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
@@ -142,7 +141,6 @@ impl Parts {
             store,
             issuer,
             documents,
-            directory,
             shared,
             certificates,
             tls,
