@@ -19,8 +19,10 @@ pub(super) async fn load(
             algorithm: key.algorithm().as_str().to_owned(),
             sealed: key.seal(server_key)?,
             created_at: now,
+            signs_from: now,
+            retires_at: None,
         };
-        store.add_first_signing_key(record).await?;
+        store.add_signing_key(record, None).await?;
         // Another process may have been first; what is stored counts.
         records = store.signing_keys().await?;
     }

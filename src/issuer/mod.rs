@@ -5,9 +5,14 @@
 //!
 //! It must not know HTTP, pages or the command line; those ask it and render what it says.
 
+mod authorize;
+mod clients;
 mod discovery;
+mod error;
+mod exchange;
 mod keys;
 mod mint;
+mod params;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +23,25 @@ pub use crate::{
     store::{Ended, Grant, GrantEnd, GrantFilter, RevocationReason, StoreError},
     token::ServerKey,
 };
-pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use authorize::{
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Pushed, Redirect,
+    RedirectMode, SignInError, SignInForm, SignInPage,
+};
+pub use clients::{
+    AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
+    InvalidRedirectUri, KnownClient, RedirectUri, Registered, RegistrationError, Standing,
+};
+pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
+pub use error::{ErrorCode, OAuthError};
+pub use exchange::{
+    Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
+    TokenResponse, UserInfo,
+};
 pub use mint::{MintRequest, Minted};
+pub use params::Params;
 
 use crate::{
+    limits::SignInConfig,
     model::{ClientId, GrantId, UnixTime},
     store::Store,
     token::{CryptoError, SigningKey},
@@ -34,12 +54,81 @@ pub struct Config {
     pub enabled: bool,
     /// The issuer identifier: an https URL without query and fragment (RFC 8414 §2).
     pub url: Arc<str>,
+    /// Names of the mail service beside the issuer's host, as resource indicators may name it (RFC 8707 §2).
+    pub hostnames: Vec<Arc<str>>,
     /// Lifetime of an access token.
     pub access_token_lifetime: Duration,
     /// Idle lifetime of a refresh token.
     pub refresh_token_lifetime: Duration,
+    /// A confidential client's refresh token is replaced when less than this is left.
+    pub refresh_token_renew: Duration,
+    /// How long a replaced refresh token still gets the answer that replaced it.
+    pub refresh_grace: Duration,
     /// Absolute lifetime of a grant; `None` is for ever.
     pub grant_lifetime: Option<Duration>,
+    /// Lifetime of an authorization code.
+    pub authorization_code_lifetime: Duration,
+    /// Lifetime of a device code.
+    pub device_code_lifetime: Duration,
+    /// Lifetime of an ID token.
+    pub id_token_lifetime: Duration,
+    /// Wrong passwords for one authorization request; then it is dead.
+    pub max_sign_in_attempts: u32,
+    /// Who may register clients.
+    pub registration: Registration,
+    /// How long a key signs before the next one takes over.
+    pub key_rotation: Duration,
+    /// Where clients can show a certificate.
+    pub mutual_tls: MutualTls,
+    /// What holds guessing of passwords and user codes down.
+    pub sign_in: SignInConfig,
+}
+
+/// Where OAuth clients can authenticate by a certificate (RFC 8705).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MutualTls {
+    /// Nowhere.
+    Off,
+    /// At the addresses that everybody uses.
+    Here,
+    /// At the same paths of another origin, such as `https://mail.example.org:8443` (RFC 8705 §5).
+    At(Arc<str>),
+}
+
+impl Config {
+    /// The defaults for an issuer at `url`.
+    pub fn new(url: &str) -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            enabled: true,
+            url: url.into(),
+            hostnames: Vec::new(),
+            access_token_lifetime: Duration::from_secs(60 * 60),
+            refresh_token_lifetime: Duration::from_secs(90 * DAY),
+            refresh_token_renew: Duration::from_secs(4 * DAY),
+            refresh_grace: Duration::from_secs(30),
+            grant_lifetime: None,
+            authorization_code_lifetime: Duration::from_secs(60),
+            device_code_lifetime: Duration::from_secs(10 * 60),
+            id_token_lifetime: Duration::from_secs(15 * 60),
+            max_sign_in_attempts: 5,
+            registration: Registration::Open,
+            key_rotation: Duration::from_secs(90 * DAY),
+            mutual_tls: MutualTls::Off,
+            sign_in: SignInConfig::default(),
+        }
+    }
+}
+
+/// Who may register clients (RFC 7591 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Everybody.
+    Open,
+    /// Who holds an initial access token.
+    Token,
+    /// The operator alone.
+    Closed,
 }
 
 /// Why the issuer did not do what it was asked. Split by who must act.
@@ -93,6 +182,7 @@ pub struct Issuer {
     store: Arc<dyn Store>,
     server_key: ServerKey,
     keys: Vec<SigningKey>,
+    sign_ins: authorize::SignIns,
 }
 
 impl Issuer {
@@ -110,7 +200,8 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
         let keys = keys::load(&*store, &server_key, now).await?;
-        Ok(Self { config, store, server_key, keys })
+        let sign_ins = authorize::SignIns::new(None, &config.sign_in);
+        Ok(Self { config, store, server_key, keys, sign_ins })
     }
 
     /// The issuer identifier.

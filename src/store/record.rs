@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::NewCode;
 use crate::model::{ClientId, CredentialKind, GrantId, Login, Scope, TokenHash, TokenKind, UnixTime};
 
 /// What a person allowed one client.
@@ -22,6 +23,14 @@ pub struct Grant {
     pub expires_at: Option<UnixTime>,
     /// When and why it was ended early.
     pub revoked: Option<GrantEnd>,
+    /// The resource that its tokens are for (RFC 8707).
+    pub audience: String,
+    /// When the person proved who they are; `None` where nobody signed in.
+    pub auth_time: Option<UnixTime>,
+    /// Mailboxes that a service client may open: login names, or `*@domain`. Empty for a person's grant, which
+    /// opens the user's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mailboxes: Vec<String>,
     /// The public half of its HPKE key pair.
     #[serde(skip)]
     pub public_key: [u8; 32],
@@ -52,10 +61,35 @@ pub enum RevocationReason {
     PasswordRefused,
     /// No token of it was left.
     Unused,
+    /// Its authorization code or device code was used a second time.
+    CodeReplayed,
+    /// A refresh token of it was used again after it had been replaced.
+    RefreshReused,
+    /// The client gave it back (RFC 7009).
+    Client,
+    /// The client was removed.
+    ClientRemoved,
+    /// The user was removed.
+    UserRemoved,
+    /// The user's password was changed.
+    PasswordChanged,
+    /// The person signed out.
+    LoggedOut,
 }
 
 impl RevocationReason {
-    const ALL: [Self; 3] = [Self::Operator, Self::PasswordRefused, Self::Unused];
+    const ALL: [Self; 10] = [
+        Self::Operator,
+        Self::PasswordRefused,
+        Self::Unused,
+        Self::CodeReplayed,
+        Self::RefreshReused,
+        Self::Client,
+        Self::ClientRemoved,
+        Self::UserRemoved,
+        Self::PasswordChanged,
+        Self::LoggedOut,
+    ];
 
     /// Its name in the store and in JSON.
     pub const fn as_str(self) -> &'static str {
@@ -63,6 +97,13 @@ impl RevocationReason {
             Self::Operator => "operator",
             Self::PasswordRefused => "password_refused",
             Self::Unused => "unused",
+            Self::CodeReplayed => "code_replayed",
+            Self::RefreshReused => "refresh_reused",
+            Self::Client => "client",
+            Self::ClientRemoved => "client_removed",
+            Self::UserRemoved => "user_removed",
+            Self::PasswordChanged => "password_changed",
+            Self::LoggedOut => "logged_out",
         }
     }
 
@@ -99,12 +140,41 @@ pub struct NewGrant {
     pub created_at: UnixTime,
     /// Until when; `None` is without end.
     pub expires_at: Option<UnixTime>,
+    /// The resource that its tokens are for (RFC 8707).
+    pub audience: String,
+    /// When the person proved who they are; `None` where nobody signed in.
+    pub auth_time: Option<UnixTime>,
+    /// Mailboxes that a service client may open; empty for a person's grant.
+    pub mailboxes: Vec<String>,
     /// The public half of its HPKE key pair.
     pub public_key: [u8; 32],
     /// Credentials sealed to that key.
     pub credentials: Vec<SealedCredential>,
+    /// The authorization code that will give its first tokens.
+    pub code: Option<NewCode>,
     /// Its first tokens.
     pub tokens: Vec<NewToken>,
+}
+
+/// The grant as it will be, without what hangs on it.
+impl From<Grant> for NewGrant {
+    fn from(grant: Grant) -> Self {
+        Self {
+            id: grant.id,
+            user: grant.user,
+            client: grant.client,
+            scope: grant.scope,
+            created_at: grant.created_at,
+            expires_at: grant.expires_at,
+            audience: grant.audience,
+            auth_time: grant.auth_time,
+            mailboxes: grant.mailboxes,
+            public_key: grant.public_key,
+            credentials: Vec::new(),
+            code: None,
+            tokens: Vec::new(),
+        }
+    }
 }
 
 /// A token to be stored.
@@ -116,6 +186,10 @@ pub struct NewToken {
     pub kind: TokenKind,
     /// What it may be used for.
     pub scope: Scope,
+    /// The resource that it is for (RFC 8707).
+    pub audience: String,
+    /// SHA-256 of the client certificate that it is bound to (RFC 8705 §3).
+    pub certificate: Option<[u8; 32]>,
     /// Since when.
     pub created_at: UnixTime,
     /// Until when.
@@ -142,10 +216,20 @@ pub struct TokenRecord {
     pub kind: TokenKind,
     /// What it may be used for.
     pub scope: Scope,
+    /// The resource that it is for (RFC 8707).
+    pub audience: String,
+    /// SHA-256 of the client certificate that it is bound to (RFC 8705 §3).
+    pub certificate: Option<[u8; 32]>,
+    /// Since when.
+    pub created_at: UnixTime,
     /// Until when.
     pub expires_at: UnixTime,
     /// When it was ended early, apart from its grant.
     pub revoked_at: Option<UnixTime>,
+    /// When a refresh token was replaced by the next one.
+    pub used_at: Option<UnixTime>,
+    /// The answer that replaced it, encrypted under a key of this token, while it is kept.
+    pub answer: Option<Vec<u8>>,
     /// The grant's private key, wrapped for this token; `None` once token or grant have ended.
     pub wrapped_key: Option<Vec<u8>>,
     /// The grant it hangs on.
@@ -187,6 +271,19 @@ pub struct SigningKeyRecord {
     pub sealed: Vec<u8>,
     /// Since when.
     pub created_at: UnixTime,
+    /// From when on it signs; it is published before.
+    pub signs_from: UnixTime,
+    /// From when on nothing that it signed is valid, and it is no longer published; `None` while nothing follows it.
+    pub retires_at: Option<UnixTime>,
+}
+
+/// The signing key that a new one follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaces {
+    /// Its name.
+    pub kid: String,
+    /// When it retires.
+    pub retires_at: UnixTime,
 }
 
 /// One thing that [`crate::store::Store::check`] looked at.

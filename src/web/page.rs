@@ -8,7 +8,7 @@ use axum::{
 use crate::model::{Mechanism, Protocol};
 
 pub(super) const STYLE_PATH: &str = "/style.css";
-const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("../../static/style.css");
 const HTML: &str = "text/html; charset=utf-8";
 
 /// Where a mail client can connect.

@@ -13,6 +13,7 @@ mod relay;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod tls_client_certificates;
 mod tls_upstream;
 
 mod attacks;
@@ -21,6 +22,8 @@ mod cli;
 mod cli_serve;
 mod cli_store;
 mod config;
+#[cfg(feature = "server")]
+mod hooked;
 mod imap;
 #[cfg(feature = "server")]
 mod issuer;

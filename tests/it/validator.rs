@@ -1,40 +1,25 @@
 //! The validator over a real store, and over one that is slow, down or tampered with.
 
 use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use async_trait::async_trait;
+use crate::hooked::Hooked;
+use crate::store::{NOW, raw};
 use bearward::{
     issuer::{self, Issuer, MintRequest, Minted},
     model::{ClientId, GrantId, Login, Outcome, Protocol, Scope, Secret, TokenHash, TokenKind, UnixTime},
-    store::{
-        CheckItem, Ended, Grant, GrantFilter, NewGrant, NewToken, RevocationCursor, RevocationPage,
-        RevocationReason, SigningKeyRecord, Store, StoreError, TokenRecord,
-    },
+    store::{Ended, RevocationReason, StoreError},
     token::{OpaqueToken, ServerKey},
     validator::{Config, Rejection, Request, StepResult, Validator},
 };
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
-
-use crate::store::{NOW, raw, sqlite};
 
 pub(crate) const PASSWORD: &[u8] = b"correct horse battery";
 
 pub(crate) fn issuer_config() -> issuer::Config {
-    issuer::Config {
-        enabled: true,
-        url: "https://mail.example.org".into(),
-        access_token_lifetime: Duration::from_secs(3600),
-        refresh_token_lifetime: Duration::from_secs(90 * 86400),
-        grant_lifetime: None,
-    }
+    issuer::Config::new("https://mail.example.org")
 }
 
 pub(crate) fn mint_request(scope: &str) -> MintRequest {
@@ -398,86 +383,4 @@ async fn an_explanation_says_what_a_sign_in_would_get_and_holds_no_secret() {
     }
     let unknown = house.validator.explain(&Secret::copy_of(b"no token"), &IMAP, NOW).await;
     assert_eq!((unknown.outcome, unknown.user, unknown.steps.len()), (Outcome::InvalidToken, None, 1));
-}
-
-/// A store that can be slow or down.
-struct Hooked {
-    inner: Arc<dyn Store>,
-    down: AtomicBool,
-    looked_up: AtomicUsize,
-    /// A look-up takes one before it answers.
-    answers: Semaphore,
-}
-
-impl Hooked {
-    async fn over(folder: &Path) -> Self {
-        Self {
-            inner: sqlite(folder).await,
-            down: AtomicBool::new(false),
-            looked_up: AtomicUsize::new(0),
-            answers: Semaphore::new(usize::MAX >> 4),
-        }
-    }
-
-    fn looked_up(&self) -> usize {
-        self.looked_up.load(Ordering::SeqCst)
-    }
-
-    fn up(&self) -> Result<&dyn Store, StoreError> {
-        if self.down.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("down".to_owned()));
-        }
-        Ok(&*self.inner)
-    }
-}
-
-#[async_trait]
-impl Store for Hooked {
-    async fn create_grant(&self, grant: NewGrant) -> Result<(), StoreError> {
-        self.up()?.create_grant(grant).await
-    }
-    async fn add_token(&self, grant: GrantId, token: NewToken, now: UnixTime) -> Result<(), StoreError> {
-        self.up()?.add_token(grant, token, now).await
-    }
-    async fn token(&self, lookup: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
-        let read = self.up()?.token(lookup).await;
-        self.looked_up.fetch_add(1, Ordering::SeqCst);
-        let _permit = self.answers.acquire().await.unwrap();
-        read
-    }
-    async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        self.up()?.grant(id).await
-    }
-    async fn grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, StoreError> {
-        self.up()?.grants(filter).await
-    }
-    async fn revoke_grant(
-        &self,
-        id: GrantId,
-        reason: RevocationReason,
-        at: UnixTime,
-    ) -> Result<Ended, StoreError> {
-        self.up()?.revoke_grant(id, reason, at).await
-    }
-    async fn revoke_token(&self, lookup: &TokenHash, at: UnixTime) -> Result<Ended, StoreError> {
-        self.up()?.revoke_token(lookup, at).await
-    }
-    async fn revocations(&self, cursor: Option<RevocationCursor>) -> Result<RevocationPage, StoreError> {
-        self.up()?.revocations(cursor).await
-    }
-    async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
-        self.up()?.signing_keys().await
-    }
-    async fn add_first_signing_key(&self, key: SigningKeyRecord) -> Result<(), StoreError> {
-        self.up()?.add_first_signing_key(key).await
-    }
-    async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
-        self.up()?.remove_expired(now, limit).await
-    }
-    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
-        self.up()?.backup(path).await
-    }
-    async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
-        self.up()?.check().await
-    }
 }
