@@ -126,7 +126,8 @@ impl Browser {
             return None;
         }
         let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let plain = self.0.purpose_key(server, KeyPurpose::Pages).ok()?.decrypt(&sealed, place.context()).ok()?;
+        let plain =
+            self.0.purpose_key(server, KeyPurpose::Pages).ok()?.decrypt(&sealed, place.context()).ok()?;
         serde_json::from_slice(plain.expose()).ok()
     }
 }
