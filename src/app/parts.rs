@@ -39,8 +39,6 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The built-in issuer.
     pub issuer: Arc<Issuer>,
-    /// Who may sign in.
-    pub directory: Arc<dyn PasswordCheck>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
@@ -113,7 +111,7 @@ impl Parts {
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
                 .await?
-                .with_directory(Arc::clone(&directory));
+                .with_directory(directory);
         let settings =
             validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
@@ -139,7 +137,6 @@ impl Parts {
             config,
             store,
             issuer,
-            directory,
             shared,
             certificates,
             tls,

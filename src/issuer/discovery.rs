@@ -260,8 +260,7 @@ impl Issuer {
     /// # Errors
     /// [`IssuerError::Crypto`] never happens for keys that were read from the store.
     pub fn jwks(&self) -> Result<JwkSet, IssuerError> {
-        let keys = self.keys.iter().map(|key| key.jwk()).collect::<Result<_, _>>()?;
-        Ok(JwkSet { keys })
+        Ok(JwkSet { keys: self.keys.iter().map(|key| key.jwk().clone()).collect() })
     }
 
     /// The document stands at the root of the host, so the identifier has no path (RFC 9728 §3.1).

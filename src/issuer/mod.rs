@@ -169,7 +169,9 @@ impl From<CryptoError> for IssuerError {
     fn from(error: CryptoError) -> Self {
         match error {
             CryptoError::PasswordTooLong => Self::BadPassword,
-            CryptoError::BadKey | CryptoError::Library | CryptoError::NotAuthentic => Self::Crypto(error),
+            CryptoError::BadKey | CryptoError::Library | CryptoError::NotAuthentic | CryptoError::NotJson => {
+                Self::Crypto(error)
+            }
         }
     }
 }

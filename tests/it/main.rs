@@ -17,6 +17,8 @@ mod tls_client_certificates;
 mod tls_upstream;
 
 mod attacks;
+#[cfg(feature = "server")]
+mod authorize;
 mod bad_input;
 mod cli;
 mod cli_serve;

@@ -104,10 +104,13 @@ impl Issuer {
             Some(used_in) if used_in.0 == own.0 => Ok(kept.request),
             Some(_) => Err(unknown()),
             None => {
-                // Of many that bring it at the same time, one removes it.
-                if !self.store.forget(EphemeralKind::Pushed, &lookup).await? {
+                // Of many that bring it at the same time, on whatever nodes, one claims it.
+                let used =
+                    self.server_key.hash("used pushed request", &[lookup.as_bytes()]).map_err(fault)?;
+                if !self.store.claim(EphemeralKind::Pushed, &used, kept.expires_at).await? {
                     return Err(unknown());
                 }
+                self.store.forget(EphemeralKind::Pushed, &lookup).await?;
                 let kept = Kept { browser: Some(own), ..kept };
                 self.keep_pushed(&token, &kept).await?;
                 Ok(kept.request)

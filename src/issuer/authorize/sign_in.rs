@@ -84,7 +84,9 @@ impl Issuer {
                     .await;
             }
             Checked::Wrong { was_asked, is_last } => {
-                tracing::info!(address = %caller.address, client_id = %client.id, "a sign-in page got a wrong password");
+                if was_asked {
+                    tracing::info!(address = %caller.address, client_id = %client.id, "a sign-in page got a wrong password");
+                }
                 self.sign_ins.hold(started, was_asked).await;
                 if is_last {
                     return error(PageError::Dead);
@@ -109,13 +111,10 @@ impl Issuer {
         const UNAVAILABLE: Checked = Checked::Refused(SignInError::Unavailable);
         let Some(directory) = self.sign_ins.directory() else { return UNAVAILABLE };
         let id = state.asked.id();
-        // The name of a service client is no person's.
+        // The name of a service client is no person's. None of this is a guess, so it counts for nothing: it is
+        // also not bounded by name, and whoever likes could fill the store with counts.
         let Some(login) = login.filter(|login| !login.is_client() && is_password(password)) else {
-            return match self.attempts(id, now).await {
-                Ok(before) if before >= self.config.max_sign_in_attempts => Checked::Dead,
-                Ok(_) => self.wrong(id, None, false, now).await,
-                Err(_) => UNAVAILABLE,
-            };
+            return Checked::Wrong { was_asked: false, is_last: false };
         };
         let attempt = match self.sign_ins.limits.begin_password(login, address, id.as_bytes(), now) {
             Ok(attempt) => attempt,
@@ -146,8 +145,8 @@ impl Issuer {
                 attempt.right(now);
                 Checked::Right(verified)
             }
-            Err(CheckError::Wrong | CheckError::Unknown) => self.wrong(id, Some(attempt), true, now).await,
-            Err(CheckError::NoRoute) => self.wrong(id, Some(attempt), false, now).await,
+            Err(CheckError::Wrong | CheckError::Unknown) => self.wrong(id, attempt, true, now).await,
+            Err(CheckError::NoRoute) => self.wrong(id, attempt, false, now).await,
             Err(failure @ (CheckError::Unavailable(_) | CheckError::Operator(_))) => {
                 tracing::warn!(%failure, "a sign-in page");
                 attempt.not_tried(now);
@@ -162,15 +161,13 @@ impl Issuer {
     }
 
     /// Counts a wrong password where every node sees it.
-    async fn wrong(&self, id: GrantId, attempt: Option<Attempt>, was_asked: bool, now: UnixTime) -> Checked {
+    async fn wrong(&self, id: GrantId, attempt: Attempt, was_asked: bool, now: UnixTime) -> Checked {
         let until = now.after(Request::LIFETIME);
         let counted = match self.attempts_key(id) {
             Ok(key) => self.store.count(EphemeralKind::SignInAttempts, &key, until, now).await,
             Err(error) => Err(StoreError::Unavailable(error.to_string())),
         };
-        if let Some(attempt) = attempt {
-            attempt.wrong(now);
-        }
+        attempt.wrong(now);
         match counted {
             Ok(count) => {
                 let is_last = count >= self.config.max_sign_in_attempts;

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::{device::DeviceRequest, request::Request};
 use crate::{
     model::{Login, Secret, TokenHash, TokenKind, UnixTime},
-    token::{CryptoError, OpaqueToken, ServerKey},
+    token::{CryptoError, KeyPurpose, OpaqueToken, ServerKey},
 };
 
 /// Longest state that is looked at, in octets.
@@ -111,7 +111,7 @@ impl Browser {
         // As large as it can get, so that no copy is left behind by growing.
         let mut plain = Zeroizing::new(Vec::with_capacity(LONGEST));
         serde_json::to_writer(&mut *plain, value).map_err(|_| CryptoError::Library)?;
-        let sealed = self.0.wrap_key(server)?.encrypt(&plain, place.context())?;
+        let sealed = self.0.purpose_key(server, KeyPurpose::Pages)?.encrypt(&plain, place.context())?;
         Ok(URL_SAFE_NO_PAD.encode(sealed))
     }
 
@@ -126,7 +126,8 @@ impl Browser {
             return None;
         }
         let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let plain = self.0.wrap_key(server).ok()?.decrypt(&sealed, place.context()).ok()?;
+        let plain =
+            self.0.purpose_key(server, KeyPurpose::Pages).ok()?.decrypt(&sealed, place.context()).ok()?;
         serde_json::from_slice(plain.expose()).ok()
     }
 }
