@@ -99,6 +99,9 @@ impl Store for Hooked {
     ) -> Result<bool, StoreError> {
         self.up()?.add_signing_key(key, replaces).await
     }
+    async fn retire_signing_key(&self, kid: &str, at: UnixTime) -> Result<(), StoreError> {
+        self.up()?.retire_signing_key(kid, at).await
+    }
     async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
         self.up()?.remove_expired(now, limit).await
     }
