@@ -50,5 +50,6 @@ mod telemetry;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;
+mod validator_jwt;
 #[cfg(feature = "server")]
 mod web;
