@@ -39,8 +39,6 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The built-in issuer.
     pub issuer: Arc<Issuer>,
-    /// What the issuer publishes; `None` when it is off.
-    documents: Option<web::Documents>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
@@ -134,13 +132,11 @@ impl Parts {
         });
         let connections = Arc::new(Connections::new(&config.limits));
         let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
-        let documents = config.issuer.enabled.then(|| web::Documents::of(&issuer)).transpose()?;
         let issuer = Arc::new(issuer);
         Ok(Self {
             config,
             store,
             issuer,
-            documents,
             shared,
             certificates,
             tls,
@@ -185,8 +181,9 @@ impl Parts {
     pub(super) fn router(&self) -> axum::Router {
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
-            documents: self.documents.clone(),
+            issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
+            limits: web::Limits::default(),
         })
     }
 }

@@ -82,8 +82,7 @@ mod tests {
     const ADDRESS: &str = "https://mail.example.org/device?user_code=WDJB-MJHT";
 
     /// The finder pattern (ISO/IEC 18004 §6.3.3.1): seven modules a side, a ring, and three by three in the middle.
-    const FINDER: [&str; 7] =
-        ["#######", "#     #", "# ### #", "# ### #", "# ### #", "#     #", "#######"];
+    const FINDER: [&str; 7] = ["#######", "#     #", "# ### #", "# ### #", "# ### #", "#     #", "#######"];
 
     #[test]
     fn a_finder_pattern_is_in_three_corners_inside_the_margin() {
@@ -114,8 +113,8 @@ mod tests {
         }
         let area: usize = qr_svg(ADDRESS)
             .unwrap()
-            .split('h')
-            .filter_map(|part| part.split_once("v1h-").and_then(|(width, _)| width.parse::<usize>().ok()))
+            .split("v1h-")
+            .filter_map(|part| part.rsplit_once('h')?.1.parse::<usize>().ok())
             .sum();
         assert_eq!(area, modules.dark.iter().filter(|dark| **dark).count());
     }

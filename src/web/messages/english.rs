@@ -48,7 +48,8 @@ pub(super) const ENGLISH: Messages = Messages {
         body: "You can close this page and go on at the device.",
     },
     device_denied: Text {
-        title: "Access denied", body: "The device gets no access. You can close this page."
+        title: "Access denied",
+        body: "The device gets no access. You can close this page.",
     },
     logged_out: Text { title: "Signed out", body: "You can close this page." },
 

@@ -187,9 +187,11 @@ impl Messages {
 fn weight(parameter: &str) -> u32 {
     let Some(value) = parameter.trim().strip_prefix("q=") else { return 0 };
     let (whole, rest) = value.split_once('.').unwrap_or((value, ""));
-    let thousandths = rest.bytes().chain([b'0'; 3]).take(3).try_fold(0, |sum, octet| {
-        octet.is_ascii_digit().then(|| sum * 10 + u32::from(octet - b'0'))
-    });
+    let thousandths = rest
+        .bytes()
+        .chain([b'0'; 3])
+        .take(3)
+        .try_fold(0, |sum, octet| octet.is_ascii_digit().then(|| sum * 10 + u32::from(octet - b'0')));
     match (whole, thousandths) {
         ("0", Some(thousandths)) => thousandths,
         ("1", _) => 1000,
