@@ -51,3 +51,7 @@ mod upstreams;
 mod validator;
 #[cfg(feature = "server")]
 mod web;
+#[cfg(feature = "server")]
+mod web_clients;
+#[cfg(feature = "server")]
+mod web_limits;
