@@ -14,7 +14,10 @@ mod keys;
 mod mint;
 mod params;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use thiserror::Error;
 
@@ -41,7 +44,7 @@ pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
 use crate::{
-    limits::SignInConfig,
+    limits::{Registrations, SignInConfig},
     model::{ClientId, GrantId, UnixTime},
     store::Store,
     token::{CryptoError, SigningKey},
@@ -143,6 +146,9 @@ pub enum IssuerError {
     /// A lifetime of zero, or of more than [`Issuer::MAX_LIFETIME`].
     #[error("a lifetime must be more than zero and at most 365 days")]
     Lifetime,
+    /// An initial access token for no registrations, or for more than [`Issuer::MAX_INITIAL_USES`].
+    #[error("an initial access token is good for 1 to {} registrations", Issuer::MAX_INITIAL_USES)]
+    Uses,
     /// A client that is not registered.
     #[error("no client \"{0}\" is registered")]
     UnknownClient(ClientId),
@@ -183,6 +189,7 @@ pub struct Issuer {
     server_key: ServerKey,
     keys: Vec<SigningKey>,
     sign_ins: authorize::SignIns,
+    registrations: Mutex<Registrations>,
 }
 
 impl Issuer {
@@ -201,7 +208,7 @@ impl Issuer {
     ) -> Result<Self, IssuerError> {
         let keys = keys::load(&*store, &server_key, now).await?;
         let sign_ins = authorize::SignIns::new(None, &config.sign_in);
-        Ok(Self { config, store, server_key, keys, sign_ins })
+        Ok(Self { config, store, server_key, keys, sign_ins, registrations: Mutex::default() })
     }
 
     /// The issuer identifier.

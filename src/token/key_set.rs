@@ -170,6 +170,11 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, JoseError> {
     if exponent.len() > EXPONENT_OCTETS {
         return Err(JoseError::KeySet("an RSA exponent has at most 32 bits"));
     }
+    // Under an exponent of 1 anybody's octets are a signature; the library reads such a key.
+    let is_odd = exponent.last().is_some_and(|octet| octet & 1 == 1);
+    if !is_odd || exponent == [1] {
+        return Err(JoseError::KeySet("an RSA exponent is odd and at least 3"));
+    }
     RsaPublicKeyComponents { n: &modulus, e: &exponent }
         .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
         .map_err(|_| JoseError::KeySet("not an RSA key"))?;

@@ -153,7 +153,7 @@ impl SigningKey {
     }
 
     /// Signs `message`; the signature's form is that of RFC 7518 §3.3 and §3.4 and RFC 8037 §3.1.
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         match &self.pair {
             Pair::Ed25519(pair) => Ok(pair.try_sign(message)?.as_ref().to_vec()),
             Pair::P256(pair) => Ok(pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec()),

@@ -8,11 +8,18 @@
 //!
 //! It must not decide what a person allowed.
 
+mod assertion;
 mod authenticate;
+mod certificate;
 mod manage;
+mod metadata;
 mod operator;
+mod record;
 mod redirect;
 mod register;
+mod registered;
+mod rules;
+mod stateless;
 
 use std::sync::Arc;
 
@@ -21,7 +28,8 @@ use serde_json::Value;
 
 pub use operator::{AddedClient, KnownClient};
 pub use redirect::{InvalidRedirectUri, RedirectUri};
-pub use register::{InitialAccess, Registered, RegistrationError};
+pub use register::InitialAccess;
+pub use registered::{Registered, RegistrationError};
 
 use super::Issuer;
 use crate::{
@@ -40,8 +48,6 @@ pub struct Client {
     pub metadata: ClientMetadata,
     /// Look-up hash of its secret.
     pub(super) secret: Option<TokenHash>,
-    /// Look-up hash of its registration access token.
-    pub(super) management: Option<TokenHash>,
 }
 
 /// Who vouches for a client.
@@ -136,6 +142,28 @@ pub struct ClientMetadata {
 }
 
 impl Client {
+    /// The client that is built in, for programs that cannot register: public, on the person's own machine, or
+    /// without a browser.
+    fn open() -> Self {
+        let redirects = ["http://127.0.0.1", "http://[::1]", "http://localhost", "https://localhost"];
+        Self {
+            id: ClientId::open(),
+            standing: Standing::BuiltIn,
+            metadata: ClientMetadata {
+                redirect_uris: redirects.map(str::to_owned).to_vec(),
+                grant_types: vec![
+                    GrantType::AuthorizationCode,
+                    GrantType::RefreshToken,
+                    GrantType::DeviceCode,
+                ],
+                response_types: vec!["code".to_owned()],
+                application_type: Some("native".to_owned()),
+                ..ClientMetadata::default()
+            },
+            secret: None,
+        }
+    }
+
     /// Whether it may use a grant.
     pub fn may_use(&self, grant: GrantType) -> bool {
         self.metadata.grant_types.contains(&grant)
@@ -150,12 +178,21 @@ impl Client {
 impl Issuer {
     /// A client, unless it is denied or unknown.
     ///
-    /// Nothing is cached: it is one look-up by primary key, and so a denial counts at once, on every node.
+    /// Nothing is cached: it is one look-up by primary key, and so a denial or a change counts at once, on every
+    /// node.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn client(&self, _id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
-        Err(StoreError::Unavailable("not there yet".to_owned()))
+    pub async fn client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
+        let state = self.store.client(id).await?;
+        if state.denied {
+            return Ok(None);
+        }
+        let client = match &state.record {
+            Some(record) => Some(Client::from_record(record)?),
+            None => self.without_row(id)?,
+        };
+        Ok(client.map(Arc::new))
     }
 }
 
