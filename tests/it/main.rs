@@ -57,3 +57,5 @@ mod web;
 mod web_clients;
 #[cfg(feature = "server")]
 mod web_limits;
+#[cfg(feature = "server")]
+mod web_pages;
