@@ -59,3 +59,5 @@ mod web_clients;
 mod web_limits;
 #[cfg(feature = "server")]
 mod web_pages;
+#[cfg(feature = "server")]
+mod web_tls;
