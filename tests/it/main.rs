@@ -39,6 +39,7 @@ mod sasl_oracle;
 #[cfg(feature = "server")]
 mod sealing;
 mod sessions;
+mod signing_keys;
 mod smtp;
 mod smtp_guard;
 mod smtp_model;
@@ -49,5 +50,6 @@ mod telemetry;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;
+mod validator_jwt;
 #[cfg(feature = "server")]
 mod web;
