@@ -23,6 +23,8 @@ mod bad_input;
 mod cli;
 mod cli_serve;
 mod cli_store;
+#[cfg(feature = "server")]
+mod clients;
 mod config;
 #[cfg(feature = "server")]
 mod hooked;
