@@ -19,7 +19,7 @@ use crate::{
     session::{Registry, Shared},
     store::{self, RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
-    tls::{Certificates, ServerTls, TlsError},
+    tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
     token::ServerKey,
     upstream::{Backends, BackendsError},
     validator::{self, RefusalPolicy, Validator},
@@ -39,16 +39,16 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The built-in issuer.
     pub issuer: Arc<Issuer>,
-    /// What the issuer publishes; `None` when it is off.
-    documents: Option<web::Documents>,
-    /// Who may sign in.
-    pub directory: Arc<dyn PasswordCheck>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
     pub certificates: Arc<Certificates>,
     /// TLS toward clients.
-    pub tls: ServerTls,
+    tls: ServerTls,
+    /// The same, where clients are asked for a certificate.
+    tls_asking: ServerTls,
+    /// Whose word counts for such certificates.
+    pub client_authorities: ClientAuthorities,
     /// Who is connected, counted.
     pub connections: Arc<Connections>,
     /// Connections beyond the limits.
@@ -98,6 +98,8 @@ impl Parts {
         let (store, server_key) = open_store(&config).await?;
         let certificates = Certificates::load(&config.tls)?;
         let tls = ServerTls::new(&certificates, config.tls.min_version)?;
+        let tls_asking = ServerTls::asking(&certificates, config.tls.min_version)?;
+        let client_authorities = ClientAuthorities::load(config.tls.client_ca.as_deref())?;
         let metrics = Arc::new(Metrics::new());
         let backends = Arc::new(Backends::new(
             config.backends.clone(),
@@ -105,13 +107,14 @@ impl Parts {
             &config.hostname,
             &metrics,
         )?);
+        let directory = directory(&config.directory, &backends, &store)?;
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
-                .await?;
+                .await?
+                .with_directory(directory);
         let settings =
             validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
-        let directory = directory(&config.directory, &backends, &store)?;
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
@@ -129,21 +132,25 @@ impl Parts {
         });
         let connections = Arc::new(Connections::new(&config.limits));
         let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
-        let documents = config.issuer.enabled.then(|| web::Documents::of(&issuer)).transpose()?;
         let issuer = Arc::new(issuer);
         Ok(Self {
             config,
             store,
             issuer,
-            documents,
-            directory,
             shared,
             certificates,
             tls,
+            tls_asking,
+            client_authorities,
             connections,
             refusals: Refusals::default(),
             revocations,
         })
+    }
+
+    /// TLS for a listener.
+    pub(super) const fn tls(&self, listener: &ListenerConfig) -> &ServerTls {
+        if listener.client_certificates { &self.tls_asking } else { &self.tls }
     }
 
     /// Empties the cache of a grant and ends its sessions; says how many. The store knows already.
@@ -174,8 +181,9 @@ impl Parts {
     pub(super) fn router(&self) -> axum::Router {
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
-            documents: self.documents.clone(),
+            issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
+            limits: web::Limits::default(),
         })
     }
 }

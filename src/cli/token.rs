@@ -126,6 +126,7 @@ fn failure(error: IssuerError) -> Failure {
         | IssuerError::Store(_)
         | IssuerError::UnknownClient(_)
         | IssuerError::UnknownScope(_)
+        | IssuerError::Uses
         | IssuerError::WrongServerKey => Failure::failed(error),
     }
 }

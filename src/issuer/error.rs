@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::store::StoreError;
+use crate::{store::StoreError, token::CryptoError};
 
 /// What an OAuth client is told when it does not get what it asked for.
 ///
@@ -138,5 +138,13 @@ impl From<StoreError> for OAuthError {
                 Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
             }
         }
+    }
+}
+
+/// A cryptographic library that fails is no fault of the client.
+impl From<CryptoError> for OAuthError {
+    fn from(error: CryptoError) -> Self {
+        tracing::error!(%error, "the issuer's cryptography");
+        Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
     }
 }

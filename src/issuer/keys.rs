@@ -2,7 +2,7 @@ use super::IssuerError;
 use crate::{
     model::UnixTime,
     store::{SigningKeyRecord, Store},
-    token::{CryptoError, ServerKey, SigningKey},
+    token::{Algorithm, CryptoError, ServerKey, SigningKey},
 };
 
 /// The signing keys in the store; one is made where there is none.
@@ -13,10 +13,10 @@ pub(super) async fn load(
 ) -> Result<Vec<SigningKey>, IssuerError> {
     let mut records = store.signing_keys().await?;
     if records.is_empty() {
-        let key = SigningKey::generate()?;
+        let key = SigningKey::generate(Algorithm::Es256)?;
         let record = SigningKeyRecord {
             kid: key.kid().to_owned(),
-            algorithm: SigningKey::ALGORITHM.to_owned(),
+            algorithm: key.algorithm().as_str().to_owned(),
             sealed: key.seal(server_key)?,
             created_at: now,
             signs_from: now,
@@ -30,8 +30,11 @@ pub(super) async fn load(
 }
 
 fn open(record: &SigningKeyRecord, server_key: &ServerKey) -> Result<SigningKey, IssuerError> {
-    SigningKey::open(&record.sealed, &record.kid, server_key).map_err(|error| match error {
+    let algorithm = Algorithm::from_name(&record.algorithm).ok_or(CryptoError::BadKey)?;
+    SigningKey::open(&record.sealed, algorithm, &record.kid, server_key).map_err(|error| match error {
         CryptoError::NotAuthentic => IssuerError::WrongServerKey,
-        CryptoError::BadKey | CryptoError::Library | CryptoError::PasswordTooLong => error.into(),
+        CryptoError::BadKey | CryptoError::Library | CryptoError::NotJson | CryptoError::PasswordTooLong => {
+            error.into()
+        }
     })
 }

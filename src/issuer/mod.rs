@@ -14,7 +14,10 @@ mod keys;
 mod mint;
 mod params;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use thiserror::Error;
 
@@ -24,17 +27,24 @@ pub use crate::{
     token::ServerKey,
 };
 pub use authorize::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Redirect,
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Pushed, Redirect,
     RedirectMode, SignInError, SignInForm, SignInPage,
 };
-pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
-pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use clients::{
+    AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
+    InvalidRedirectUri, KnownClient, RedirectUri, Registered, RegistrationError, Standing,
+};
+pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
-pub use exchange::{Call, Caller, ClientCertificate};
+pub use exchange::{
+    Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
+    TokenResponse, UserInfo,
+};
 pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
 use crate::{
+    limits::{Registrations, SignInConfig},
     model::{ClientId, GrantId, UnixTime},
     store::Store,
     token::{CryptoError, SigningKey},
@@ -47,6 +57,8 @@ pub struct Config {
     pub enabled: bool,
     /// The issuer identifier: an https URL without query and fragment (RFC 8414 §2).
     pub url: Arc<str>,
+    /// Names of the mail service beside the issuer's host, as resource indicators may name it (RFC 8707 §2).
+    pub hostnames: Vec<Arc<str>>,
     /// Lifetime of an access token.
     pub access_token_lifetime: Duration,
     /// Idle lifetime of a refresh token.
@@ -69,6 +81,21 @@ pub struct Config {
     pub registration: Registration,
     /// How long a key signs before the next one takes over.
     pub key_rotation: Duration,
+    /// Where clients can show a certificate.
+    pub mutual_tls: MutualTls,
+    /// What holds guessing of passwords and user codes down.
+    pub sign_in: SignInConfig,
+}
+
+/// Where OAuth clients can authenticate by a certificate (RFC 8705).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MutualTls {
+    /// Nowhere.
+    Off,
+    /// At the addresses that everybody uses.
+    Here,
+    /// At the same paths of another origin, such as `https://mail.example.org:8443` (RFC 8705 §5).
+    At(Arc<str>),
 }
 
 impl Config {
@@ -78,6 +105,7 @@ impl Config {
         Self {
             enabled: true,
             url: url.into(),
+            hostnames: Vec::new(),
             access_token_lifetime: Duration::from_secs(60 * 60),
             refresh_token_lifetime: Duration::from_secs(90 * DAY),
             refresh_token_renew: Duration::from_secs(4 * DAY),
@@ -89,6 +117,8 @@ impl Config {
             max_sign_in_attempts: 5,
             registration: Registration::Open,
             key_rotation: Duration::from_secs(90 * DAY),
+            mutual_tls: MutualTls::Off,
+            sign_in: SignInConfig::default(),
         }
     }
 }
@@ -116,6 +146,9 @@ pub enum IssuerError {
     /// A lifetime of zero, or of more than [`Issuer::MAX_LIFETIME`].
     #[error("a lifetime must be more than zero and at most 365 days")]
     Lifetime,
+    /// An initial access token for no registrations, or for more than [`Issuer::MAX_INITIAL_USES`].
+    #[error("an initial access token is good for 1 to {} registrations", Issuer::MAX_INITIAL_USES)]
+    Uses,
     /// A client that is not registered.
     #[error("no client \"{0}\" is registered")]
     UnknownClient(ClientId),
@@ -142,7 +175,9 @@ impl From<CryptoError> for IssuerError {
     fn from(error: CryptoError) -> Self {
         match error {
             CryptoError::PasswordTooLong => Self::BadPassword,
-            CryptoError::BadKey | CryptoError::Library | CryptoError::NotAuthentic => Self::Crypto(error),
+            CryptoError::BadKey | CryptoError::Library | CryptoError::NotAuthentic | CryptoError::NotJson => {
+                Self::Crypto(error)
+            }
         }
     }
 }
@@ -153,6 +188,8 @@ pub struct Issuer {
     store: Arc<dyn Store>,
     server_key: ServerKey,
     keys: Vec<SigningKey>,
+    sign_ins: authorize::SignIns,
+    registrations: Mutex<Registrations>,
 }
 
 impl Issuer {
@@ -170,7 +207,8 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
         let keys = keys::load(&*store, &server_key, now).await?;
-        Ok(Self { config, store, server_key, keys })
+        let sign_ins = authorize::SignIns::new(None, &config.sign_in);
+        Ok(Self { config, store, server_key, keys, sign_ins, registrations: Mutex::default() })
     }
 
     /// The issuer identifier.

@@ -13,9 +13,12 @@ mod relay;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod tls_client_certificates;
 mod tls_upstream;
 
 mod attacks;
+#[cfg(feature = "server")]
+mod authorize;
 mod bad_input;
 mod cli;
 mod cli_serve;

@@ -6,7 +6,8 @@ use crate::{
         raw,
         value::{Limit, Span},
     },
-    issuer,
+    issuer::{self, MutualTls},
+    net::{ListenerConfig, Service},
 };
 
 /// RFC 6749 §4.1.2: ten minutes at most.
@@ -24,6 +25,7 @@ pub(super) fn issuer(
     document: &Document<'_>,
     raw: &mut raw::Issuer,
     hostname: &str,
+    listeners: &[ListenerConfig],
 ) -> Result<issuer::Config, ConfigError> {
     let url = raw.url.get_or_insert_with(|| format!("https://{hostname}")).clone();
     issuer_url(&url).map_err(|message| {
@@ -40,6 +42,7 @@ pub(super) fn issuer(
     };
     Ok(issuer::Config {
         enabled: raw.enabled,
+        hostnames: vec![hostname.into()],
         access_token_lifetime: raw.access_token_lifetime.0,
         refresh_token_lifetime: raw.refresh_token_lifetime.0,
         refresh_token_renew: raw.refresh_token_renew.0,
@@ -55,8 +58,27 @@ pub(super) fn issuer(
             raw::Registration::Closed => issuer::Registration::Closed,
         },
         key_rotation: raw.key_rotation.0,
+        mutual_tls: mutual_tls(&url, listeners),
         ..issuer::Config::new(&url)
     })
+}
+
+/// Clients show certificates at the https listeners that ask for them: at the issuer's own port, or at another.
+fn mutual_tls(url: &str, listeners: &[ListenerConfig]) -> MutualTls {
+    let mut asking = listeners
+        .iter()
+        .filter(|listener| listener.service == Service::Https && listener.client_certificates)
+        .map(|listener| listener.bind.port());
+    let host = url.strip_prefix("https://").unwrap_or(url);
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => (host, port.parse().ok()),
+        Some(_) | None => (host, Some(443)),
+    };
+    let Some(first) = asking.next() else { return MutualTls::Off };
+    if Some(first) == port || asking.any(|other| Some(other) == port) {
+        return MutualTls::Here;
+    }
+    MutualTls::At(format!("https://{host}:{first}").into())
 }
 
 fn tokens(document: &Document<'_>, raw: &raw::Issuer) -> Result<(), ConfigError> {

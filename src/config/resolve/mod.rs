@@ -37,11 +37,11 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
     Ok(app::Config {
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
+        issuer: issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?,
         listeners,
         directory: directory(document, raw, &backends)?,
         backends,
         routes,
-        issuer: issuer::issuer(document, &mut raw.issuer, &hostname)?,
         session: session(&raw.session),
         limits: limits(document, &raw.limits)?,
         store: store(document, &base, raw)?,
@@ -128,7 +128,10 @@ fn certificates(
         raw::MinVersion::Tls12 => tls::MinVersion::Tls12,
         raw::MinVersion::Tls13 => tls::MinVersion::Tls13,
     };
-    Ok(tls::Config { default, sni, min_version, hostname: hostname.clone() })
+    let client_ca =
+        raw.client_ca.as_ref().map(|path| base.file(document, "tls.client_ca", path)).transpose()?;
+    raw.client_ca.clone_from(&client_ca);
+    Ok(tls::Config { default, sni, min_version, hostname: hostname.clone(), client_ca })
 }
 
 /// `certificate` and `private_key` of the section `key`.

@@ -1,10 +1,20 @@
 //! The embedded engine: one SQLite file in WAL mode, read by a small pool, written by one connection.
 
+mod check;
+mod cleanup;
+mod client;
+mod code;
+mod device;
+mod ephemeral;
+mod exchange;
 mod fault;
 mod file;
-mod read;
-mod stub;
-mod write;
+mod grant;
+mod revocation;
+mod row;
+mod signing_key;
+mod token;
+mod user;
 mod writer;
 
 use std::{path::Path, time::Duration};
@@ -103,23 +113,25 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn create_grant(&self, grant: NewGrant) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(write::create_grant(connection, grant))).await
+        self.writer
+            .run(move |connection| Box::pin(async move { grant::create(connection, &grant).await }))
+            .await
     }
 
     async fn add_token(&self, grant: GrantId, token: NewToken, now: UnixTime) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(write::add_token(connection, grant, token, now))).await
+        self.writer.run(move |connection| Box::pin(token::add(connection, grant, token, now))).await
     }
 
     async fn token(&self, lookup: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
-        read::token(&self.readers, lookup).await
+        token::token(&self.readers, lookup).await
     }
 
     async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        read::grant(&self.readers, id).await
+        grant::grant(&self.readers, id).await
     }
 
     async fn grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, StoreError> {
-        read::grants(&self.readers, &filter).await
+        grant::grants(&self.readers, &filter).await
     }
 
     async fn revoke_grant(
@@ -128,20 +140,20 @@ impl Store for SqliteStore {
         reason: RevocationReason,
         at: UnixTime,
     ) -> Result<Ended, StoreError> {
-        self.writer.run(move |connection| Box::pin(write::revoke_grant(connection, id, reason, at))).await
+        self.writer.run(move |connection| Box::pin(grant::revoke(connection, id, reason, at))).await
     }
 
     async fn revoke_token(&self, lookup: &TokenHash, at: UnixTime) -> Result<Ended, StoreError> {
         let lookup = *lookup;
-        self.writer.run(move |connection| Box::pin(write::revoke_token(connection, lookup, at))).await
+        self.writer.run(move |connection| Box::pin(token::revoke(connection, lookup, at))).await
     }
 
     async fn revocations(&self, cursor: Option<RevocationCursor>) -> Result<RevocationPage, StoreError> {
-        read::revocations(&self.readers, cursor).await
+        revocation::revocations(&self.readers, cursor).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
-        read::signing_keys(&self.readers).await
+        signing_key::signing_keys(&self.readers).await
     }
 
     async fn add_signing_key(
@@ -149,11 +161,11 @@ impl Store for SqliteStore {
         key: SigningKeyRecord,
         replaces: Option<Replaces>,
     ) -> Result<bool, StoreError> {
-        self.writer.run(move |connection| Box::pin(write::add_signing_key(connection, key, replaces))).await
+        self.writer.run(move |connection| Box::pin(signing_key::add(connection, key, replaces))).await
     }
 
     async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
-        self.writer.run(move |connection| Box::pin(write::remove_expired(connection, now, limit))).await
+        cleanup::remove_expired(&self.writer, now, limit).await
     }
 
     async fn backup(&self, path: &Path) -> Result<(), StoreError> {
@@ -161,6 +173,6 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
-        read::check(&self.readers, &MIGRATIONS).await
+        check::check(&self.readers, &MIGRATIONS).await
     }
 }
