@@ -164,6 +164,11 @@ pub enum IssuerError {
     /// A client that is not registered.
     #[error("no client \"{0}\" is registered")]
     UnknownClient(ClientId),
+    /// A JWT that should open a sealed password. It holds no key.
+    #[error(
+        "client \"{0}\" gets JWT access tokens, which cannot open a sealed mailbox password; use a client with opaque tokens, or another login for the backend"
+    )]
+    SealedJwt(ClientId),
     /// A backend logs in with the mailbox password, and none was given.
     #[error("backend \"{0}\" logs in with the sealed mailbox password, so the password is needed")]
     PasswordRequired(Arc<str>),
@@ -202,6 +207,7 @@ pub struct Issuer {
     keys: keys::KeyRing,
     sign_ins: authorize::SignIns,
     registrations: Mutex<Registrations>,
+    devices: exchange::PendingDevices,
 }
 
 impl Issuer {
@@ -221,7 +227,15 @@ impl Issuer {
         let keys =
             keys::KeyRing::load_or_create(&config, Arc::clone(&store), server_key.clone(), now).await?;
         let sign_ins = authorize::SignIns::new(None, &config.sign_in);
-        Ok(Self { config, store, server_key, keys, sign_ins, registrations: Mutex::default() })
+        Ok(Self {
+            config,
+            store,
+            server_key,
+            keys,
+            sign_ins,
+            registrations: Mutex::default(),
+            devices: exchange::PendingDevices::default(),
+        })
     }
 
     /// The issuer identifier.

@@ -126,6 +126,9 @@ impl Exchanges for Hooked {
     async fn code(&self, lookup: &TokenHash) -> Result<Option<CodeRecord>, StoreError> {
         self.up()?.code(lookup).await
     }
+    async fn holds_credentials(&self, grant: GrantId) -> Result<bool, StoreError> {
+        self.up()?.holds_credentials(grant).await
+    }
     async fn redeem_code(
         &self,
         code: &TokenHash,
