@@ -35,7 +35,7 @@ pub struct SignInConfig {
     /// User codes from one IPv4 /24 or IPv6 /48.
     pub code_network: Allowance,
     /// User codes from everywhere. One wrong code a second of 25 thousand million: with a hundred devices waiting
-    /// at a time, one would be hit in ten years.
+    /// at a time, one would be hit in about eight years.
     pub code_total: Allowance,
     /// Pushed authorization requests of public clients from one IPv4 address or IPv6 /64: each leaves a row.
     pub push_address: Allowance,

@@ -23,6 +23,8 @@ mod bad_input;
 mod cli;
 mod cli_serve;
 mod cli_store;
+#[cfg(feature = "server")]
+mod clients;
 mod config;
 #[cfg(feature = "server")]
 mod hooked;
@@ -39,6 +41,7 @@ mod sasl_oracle;
 #[cfg(feature = "server")]
 mod sealing;
 mod sessions;
+mod signing_keys;
 mod smtp;
 mod smtp_guard;
 mod smtp_model;
@@ -49,5 +52,6 @@ mod telemetry;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;
+mod validator_jwt;
 #[cfg(feature = "server")]
 mod web;

@@ -6,7 +6,9 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-use super::{AuthMethod, Client, assertion, certificate, manage::is_same, register::lookup_of};
+use super::{
+    AuthMethod, Client, assertion, certificate, manage::is_same, register::lookup_of, subject::Name,
+};
 use crate::{
     issuer::{Call, ErrorCode, Issuer, OAuthError},
     model::{ClientId, Secret, TokenKind},
@@ -135,16 +137,22 @@ fn has_secret(client: Option<&Client>, method: AuthMethod, shown: &Secret) -> Re
 
 /// A public client, or one that the certificate of its connection proves.
 fn needs_nothing(client: &Client, call: &Call<'_>) -> bool {
-    match client.metadata.token_endpoint_auth_method {
+    let metadata = &client.metadata;
+    let shown = call.caller.certificate.as_ref();
+    match metadata.token_endpoint_auth_method {
         AuthMethod::None => true,
-        AuthMethod::SelfSignedTlsClientAuth => match (&client.metadata.jwks, &call.caller.certificate) {
-            (Some(jwks), Some(certificate)) => certificate::is_in(jwks, certificate),
-            (None, _) | (_, None) => false,
-        },
-        AuthMethod::ClientSecretBasic
-        | AuthMethod::ClientSecretPost
-        | AuthMethod::PrivateKeyJwt
-        | AuthMethod::TlsClientAuth => false,
+        AuthMethod::SelfSignedTlsClientAuth => {
+            let pair = metadata.jwks.as_ref().zip(shown);
+            pair.is_some_and(|(jwks, certificate)| certificate::is_in(jwks, certificate))
+        }
+        // A subject is what its holder wrote, unless an authority vouches for it.
+        AuthMethod::TlsClientAuth => {
+            let vouched = shown.filter(|certificate| certificate.is_vouched_for);
+            let subject = vouched.and_then(|certificate| Name::of_certificate(&certificate.der));
+            let registered = metadata.tls_client_auth_subject_dn.as_deref().and_then(Name::parse);
+            subject.is_some() && subject == registered
+        }
+        AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost | AuthMethod::PrivateKeyJwt => false,
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn read(members: &Map<String, Value>) -> Result<ClientMetadata, OAuth
         access_token_format: reader.named("access_token_format")?.unwrap_or(AccessTokenFormat::Opaque),
         mailboxes: Vec::new(),
         may_introspect: false,
-        tls_client_auth_subject_dn: None,
+        tls_client_auth_subject_dn: reader.text("tls_client_auth_subject_dn")?,
         tls_client_certificate_bound_access_tokens: reader
             .flag("tls_client_certificate_bound_access_tokens")?,
         require_pushed_authorization_requests: reader.flag("require_pushed_authorization_requests")?,

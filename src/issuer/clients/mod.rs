@@ -20,6 +20,7 @@ mod register;
 mod registered;
 mod rules;
 mod stateless;
+mod subject;
 
 use std::sync::Arc;
 

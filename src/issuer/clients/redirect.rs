@@ -274,3 +274,8 @@ fn rooted(rest: &str) -> (&str, Option<&str>) {
     let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
     (if path.is_empty() { "/" } else { path }, query)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#[path = "redirect_tests.rs"]
+mod tests;

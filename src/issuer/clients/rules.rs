@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{AuthMethod, ClientMetadata, GrantType, InvalidRedirectUri, RedirectUri, metadata::refused};
+use super::{
+    AuthMethod, ClientMetadata, GrantType, InvalidRedirectUri, RedirectUri, metadata::refused, subject::Name,
+};
 use crate::{
     issuer::{ErrorCode, OAuthError},
     model::Login,
@@ -51,27 +53,36 @@ fn default_grants(metadata: &mut ClientMetadata) {
     }
 }
 
+/// Each method needs what proves it, and nothing else of the kind is kept.
 fn check_method(metadata: &mut ClientMetadata) -> Result<(), OAuthError> {
-    match metadata.token_endpoint_auth_method {
-        AuthMethod::None | AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
-            metadata.jwks = None;
-            Ok(())
-        }
+    let jwks = metadata.jwks.take();
+    let subject = metadata.tls_client_auth_subject_dn.take();
+    let method = metadata.token_endpoint_auth_method;
+    match method {
+        AuthMethod::None | AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {}
         AuthMethod::PrivateKeyJwt | AuthMethod::SelfSignedTlsClientAuth => {
-            let Some(jwks) = &metadata.jwks else {
-                return Err(refused(
-                    "this authentication method needs jwks; a jwks_uri would not be fetched".to_owned(),
-                ));
-            };
-            check_keys(jwks, metadata.token_endpoint_auth_method)
+            let jwks = jwks.ok_or_else(|| {
+                refused("this authentication method needs jwks; a jwks_uri would not be fetched".to_owned())
+            })?;
+            check_keys(&jwks, method)?;
+            metadata.jwks = Some(jwks);
         }
-        // Nothing here says that a certificate was issued by anybody, and a subject that nobody vouches for is
-        // whatever its holder wrote.
-        AuthMethod::TlsClientAuth => Err(refused(
-            "tls_client_auth is not available; register the certificate for self_signed_tls_client_auth"
-                .to_owned(),
-        )),
+        AuthMethod::TlsClientAuth => {
+            let subject = subject.filter(|subject| {
+                subject.len() <= MAX_TEXT
+                    && !subject.chars().any(is_unseemly)
+                    && Name::parse(subject).is_some()
+            });
+            metadata.tls_client_auth_subject_dn = Some(subject.ok_or_else(|| {
+                refused(
+                    "tls_client_auth needs tls_client_auth_subject_dn, such as CN=name,O=Organisation,C=DE, and \
+                     takes no other name of the certificate"
+                        .to_owned(),
+                )
+            })?);
+        }
     }
+    Ok(())
 }
 
 fn check_keys(jwks: &Value, method: AuthMethod) -> Result<(), OAuthError> {

@@ -53,17 +53,13 @@ impl House {
 }
 
 fn code_page(answer: Answer) -> DeviceCodePage {
-    match answer {
-        Answer::Page(Page::DeviceCode(page)) => page,
-        other => panic!("no page for a code: {other:?}"),
-    }
+    let Answer::Page(Page::DeviceCode(page)) = answer else { panic!("no page for a code: {answer:?}") };
+    page
 }
 
 fn done(answer: Answer) -> DonePage {
-    match answer {
-        Answer::Page(Page::Done(page)) => page,
-        other => panic!("not done: {other:?}"),
-    }
+    let Answer::Page(Page::Done(page)) = answer else { panic!("not done: {answer:?}") };
+    page
 }
 
 #[tokio::test]

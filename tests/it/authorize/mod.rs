@@ -203,24 +203,18 @@ impl Request {
 }
 
 fn sign_in_page(answer: Answer) -> SignInPage {
-    match answer {
-        Answer::Page(Page::SignIn(page)) => page,
-        other => panic!("no sign-in page: {other:?}"),
-    }
+    let Answer::Page(Page::SignIn(page)) = answer else { panic!("no sign-in page: {answer:?}") };
+    page
 }
 
 fn consent_page(answer: Answer) -> ConsentPage {
-    match answer {
-        Answer::Page(Page::Consent(page)) => page,
-        other => panic!("no consent page: {other:?}"),
-    }
+    let Answer::Page(Page::Consent(page)) = answer else { panic!("no consent page: {answer:?}") };
+    page
 }
 
 fn page_error(answer: Answer) -> PageError {
-    match answer {
-        Answer::Page(Page::Error(error)) => error,
-        other => panic!("no error page: {other:?}"),
-    }
+    let Answer::Page(Page::Error(error)) = answer else { panic!("no error page: {answer:?}") };
+    error
 }
 
 fn sign_in_error(answer: Answer) -> SignInError {
@@ -228,10 +222,8 @@ fn sign_in_error(answer: Answer) -> SignInError {
 }
 
 fn redirect(answer: Answer) -> Redirect {
-    match answer {
-        Answer::Redirect(redirect) => redirect,
-        other => panic!("no redirect: {other:?}"),
-    }
+    let Answer::Redirect(redirect) = answer else { panic!("no redirect: {answer:?}") };
+    redirect
 }
 
 /// What an answer carries, by name.

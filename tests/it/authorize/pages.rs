@@ -338,7 +338,7 @@ async fn a_store_that_is_down_makes_no_grant_and_can_be_tried_again() {
     match house.allow(&page, &browser, NOW).await {
         Answer::Page(Page::Error(PageError::Unavailable)) => {}
         Answer::Redirect(redirect) => assert_eq!(error(&redirect), "temporarily_unavailable"),
-        other => panic!("{other:?}"),
+        Answer::Page(page) => panic!("{page:?}"),
     }
     house.store.down.store(false, Ordering::SeqCst);
     code(house.allow(&page, &browser, NOW).await);

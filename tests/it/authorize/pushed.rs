@@ -115,7 +115,7 @@ async fn a_client_that_must_push_is_refused_in_front() {
     let house = House::new().await;
     let metadata = ClientMetadata {
         redirect_uris: vec![WEBMAIL.to_owned()],
-        grant_types: vec![GrantType::AuthorizationCode],
+        grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
         response_types: vec!["code".to_owned()],
         require_pushed_authorization_requests: true,
         ..ClientMetadata::default()

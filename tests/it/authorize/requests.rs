@@ -5,10 +5,10 @@ use bearward::issuer::{Answer, LeavePage, Page, PageError, RedirectMode};
 use super::*;
 
 fn leave_page(answer: Answer) -> LeavePage {
-    match answer {
-        Answer::Page(Page::Leave(page)) => page,
-        other => panic!("no page that asks before leaving: {other:?}"),
-    }
+    let Answer::Page(Page::Leave(page)) = answer else {
+        panic!("no page that asks before leaving: {answer:?}")
+    };
+    page
 }
 
 #[tokio::test]
