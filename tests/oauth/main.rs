@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::unwrap_used,
     dead_code,
+    unused_imports,
     missing_docs,
     reason = "tests fail by panicking; of what the tests share not everything is needed here"
 )]
