@@ -32,6 +32,7 @@ mod hooked;
 mod imap;
 #[cfg(feature = "server")]
 mod issuer;
+mod kill;
 mod pop3_downstream;
 mod pop3_upstream;
 mod proxy_header;
