@@ -267,10 +267,8 @@ async fn what_strangers_write_into_a_request_stays_text() {
     let twice = web.send(get(&format!("/oauth/authorize?{}&client_id=x", asked(&[])))).await;
     let device = web.send(get(&format!("/device?{}", encoded(&[("user_code", hostile)])))).await;
     let code = web.send(form("/device", &[("user_code", hostile)])).await;
-    let document = format!(
-        r#"{{"client_name":"\"><script>alert(1)</script>","redirect_uris":["https://app.example/cb"],
-            "token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"]}}"#
-    );
+    let document = r#"{"client_name":"\"><script>alert(1)</script>","redirect_uris":["https://app.example/cb"],
+            "token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"]}"#;
     let register = Request::post("/oauth/register")
         .header("content-type", "application/json")
         .body(Body::from(document))
