@@ -112,8 +112,11 @@ impl Parts {
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
                 .await?
                 .with_directory(directory);
-        let settings =
-            validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
+        let settings = validator::Config {
+            issuer: Arc::clone(&config.issuer.url),
+            audience: config.issuer.audience().into(),
+            cache_entries: CACHED_TOKENS,
+        };
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
         let shared = Arc::new(Shared {
             config: config.session.clone(),

@@ -123,6 +123,7 @@ fn failure(error: IssuerError) -> Failure {
         | IssuerError::Crypto(_)
         | IssuerError::Lifetime
         | IssuerError::NoScope
+        | IssuerError::SealedJwt(_)
         | IssuerError::Store(_)
         | IssuerError::UnknownClient(_)
         | IssuerError::UnknownScope(_)

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::{GrantType, Issuer, IssuerError, Registration};
+use super::{GrantType, Issuer, Registration};
 use crate::{
     model::{Protocol, Scope},
     token::Jwk,
@@ -236,8 +236,8 @@ impl Issuer {
             prompt_values_supported: ["none", "login", "consent"],
             ui_locales_supported: ["en", "de"],
             tls_client_certificate_bound_access_tokens: true,
-            protected_resources: vec![self.resource()],
-            service_documentation: format!("{}/", self.resource()),
+            protected_resources: vec![self.audience()],
+            service_documentation: format!("{}/", self.audience()),
         }
     }
 
@@ -249,23 +249,15 @@ impl Issuer {
     /// The metadata of the mail service.
     pub fn protected_resource(&self) -> ProtectedResource {
         ProtectedResource {
-            resource: self.resource(),
+            resource: self.audience(),
             authorization_servers: vec![self.config.url.to_string()],
             scopes_supported: mail_scopes(),
         }
     }
 
-    /// The public keys: of every algorithm those that sign, that will sign, and that have signed what still lives.
-    ///
-    /// # Errors
-    /// [`IssuerError::Crypto`] never happens for keys that were read from the store.
-    pub fn jwks(&self) -> Result<JwkSet, IssuerError> {
-        Ok(JwkSet { keys: self.keys.iter().map(|key| key.jwk().clone()).collect() })
-    }
-
-    /// The document stands at the root of the host, so the identifier has no path (RFC 9728 §3.1).
+    /// The audience of every token: the mail service as a resource (RFC 8707 §2).
     pub(super) fn audience(&self) -> String {
-        self.resource()
+        self.config.audience()
     }
 
     /// The audience that a resource indicator names (RFC 8707 §2), if it is one of this server's: the issuer, or a host
@@ -283,19 +275,12 @@ impl Issuer {
             None => resource,
         };
         let host = host_of(rest);
-        let audience = self.resource();
+        let audience = self.audience();
         let own = audience.split_once("://").map_or(&*audience, |(_, authority)| host_of(authority));
         let is_known = std::iter::once(own)
             .chain(self.config.hostnames.iter().map(|name| &**name))
             .any(|known| known.eq_ignore_ascii_case(host));
         (!host.is_empty() && is_known).then_some(audience)
-    }
-
-    fn resource(&self) -> String {
-        let url = &*self.config.url;
-        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-        let host = rest.split_once('/').map_or(rest, |(host, _)| host);
-        format!("{scheme}://{host}")
     }
 }
 

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use super::IssuerError;
 use crate::{store::StoreError, token::CryptoError};
 
 /// What an OAuth client is told when it does not get what it asked for.
@@ -135,6 +136,28 @@ impl From<StoreError> for OAuthError {
             StoreError::GrantEnded => Self::new(ErrorCode::InvalidGrant, "the grant has ended"),
             StoreError::Conflict(_) | StoreError::Corrupt(_) | StoreError::Newer(_) => {
                 tracing::error!(%error, "the issuer's store");
+                Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
+            }
+        }
+    }
+}
+
+/// What goes wrong inside when a client asks.
+impl From<IssuerError> for OAuthError {
+    fn from(error: IssuerError) -> Self {
+        match error {
+            IssuerError::Store(error) => error.into(),
+            IssuerError::Crypto(error) => error.into(),
+            IssuerError::BadPassword
+            | IssuerError::Lifetime
+            | IssuerError::NoScope
+            | IssuerError::PasswordRequired(_)
+            | IssuerError::SealedJwt(_)
+            | IssuerError::UnknownClient(_)
+            | IssuerError::UnknownScope(_)
+            | IssuerError::Uses
+            | IssuerError::WrongServerKey => {
+                tracing::error!(%error, "the issuer");
                 Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
             }
         }

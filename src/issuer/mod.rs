@@ -40,6 +40,7 @@ pub use exchange::{
     Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
     TokenResponse, UserInfo,
 };
+pub use keys::{KeyRotation, KeyState, KeyStatus};
 pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
@@ -47,7 +48,7 @@ use crate::{
     limits::{Registrations, SignInConfig},
     model::{ClientId, GrantId, UnixTime},
     store::Store,
-    token::{CryptoError, SigningKey},
+    token::CryptoError,
 };
 
 /// Settings of the built-in issuer.
@@ -123,6 +124,17 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The identifier of the mail service as a resource, which every token is for. Its document stands at the root
+    /// of the host, so it has no path (RFC 9728 §3.1).
+    pub fn audience(&self) -> String {
+        let url = &*self.url;
+        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+        let host = rest.split_once('/').map_or(rest, |(host, _)| host);
+        format!("{scheme}://{host}")
+    }
+}
+
 /// Who may register clients (RFC 7591 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
@@ -152,6 +164,11 @@ pub enum IssuerError {
     /// A client that is not registered.
     #[error("no client \"{0}\" is registered")]
     UnknownClient(ClientId),
+    /// A JWT that should open a sealed password. It holds no key.
+    #[error(
+        "client \"{0}\" gets JWT access tokens, which cannot open a sealed mailbox password; use a client with opaque tokens, or another login for the backend"
+    )]
+    SealedJwt(ClientId),
     /// A backend logs in with the mailbox password, and none was given.
     #[error("backend \"{0}\" logs in with the sealed mailbox password, so the password is needed")]
     PasswordRequired(Arc<str>),
@@ -187,16 +204,17 @@ pub struct Issuer {
     config: Config,
     store: Arc<dyn Store>,
     server_key: ServerKey,
-    keys: Vec<SigningKey>,
+    keys: keys::KeyRing,
     sign_ins: authorize::SignIns,
     registrations: Mutex<Registrations>,
+    devices: exchange::PendingDevices,
 }
 
 impl Issuer {
     /// Longest lifetime of an access token.
     pub const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-    /// Reads the signing keys, and makes the first one where there is none.
+    /// Reads the signing keys, and makes the first one of each algorithm that has none.
     ///
     /// # Errors
     /// [`IssuerError::WrongServerKey`], or what the store says.
@@ -206,9 +224,18 @@ impl Issuer {
         server_key: ServerKey,
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
-        let keys = keys::load(&*store, &server_key, now).await?;
+        let keys =
+            keys::KeyRing::load_or_create(&config, Arc::clone(&store), server_key.clone(), now).await?;
         let sign_ins = authorize::SignIns::new(None, &config.sign_in);
-        Ok(Self { config, store, server_key, keys, sign_ins, registrations: Mutex::default() })
+        Ok(Self {
+            config,
+            store,
+            server_key,
+            keys,
+            sign_ins,
+            registrations: Mutex::default(),
+            devices: exchange::PendingDevices::default(),
+        })
     }
 
     /// The issuer identifier.

@@ -1,13 +1,18 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-/// The SHA-256 thumbprint of a certificate in DER: what `x5t#S256` holds (RFC 8705 §3.1).
-pub fn certificate_thumbprint(der: &[u8]) -> [u8; 32] {
-    let mut thumbprint = [0; 32];
-    for (to, from) in thumbprint.iter_mut().zip(digest(&SHA256, der).as_ref()) {
+/// SHA-256 (FIPS 180-4).
+pub fn sha256(octets: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    for (to, from) in hash.iter_mut().zip(digest(&SHA256, octets).as_ref()) {
         *to = *from;
     }
-    thumbprint
+    hash
+}
+
+/// The SHA-256 thumbprint of a certificate in DER: what `x5t#S256` holds (RFC 8705 §3.1).
+pub fn certificate_thumbprint(der: &[u8]) -> [u8; 32] {
+    sha256(der)
 }
 
 /// Octets as base64url without padding (RFC 7515 §2): the form of `x5t#S256` and of every JOSE member.

@@ -26,7 +26,7 @@ mod sealing;
 mod signing;
 mod user_code;
 
-pub use certificate::{base64url, certificate_thumbprint, parse_thumbprint};
+pub use certificate::{base64url, certificate_thumbprint, parse_thumbprint, sha256};
 pub use derive::{ServerKey, WrapKey};
 pub use jose_error::JoseError;
 pub use jwk::{Jwk, KeyParameters};

@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{House, cors, refusal};
-use crate::issuer::Endpoint;
+use crate::{issuer::Endpoint, model::UnixTime};
 
 /// How long a copy of the metadata is good, and of the keys: a new key must be seen before it signs.
 const METADATA_CACHE: &str = "public, max-age=3600";
@@ -46,13 +46,7 @@ fn protected_resource(house: &House) -> Response {
 
 /// RFC 7517 §5.
 fn keys(house: &House) -> Response {
-    match house.issuer.jwks() {
-        Ok(keys) => answer(KEYS_CACHE, keys),
-        Err(error) => {
-            tracing::error!(%error, "the public keys cannot be shown");
-            refusal(StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    }
+    answer(KEYS_CACHE, house.issuer.jwks(UnixTime::now()))
 }
 
 fn answer(cache: &'static str, document: impl Serialize) -> Response {

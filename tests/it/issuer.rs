@@ -139,9 +139,9 @@ async fn the_signing_key_outlives_the_process_and_needs_its_server_key() {
     let store = sqlite(folder.path()).await;
     let key = ServerKey::generate().unwrap();
     let start = async |key: &ServerKey| Issuer::new(issuer_config(), store.clone(), key.clone(), NOW).await;
-    let keys = start(&key).await.unwrap().jwks().unwrap();
-    assert_eq!(keys.keys.len(), 1);
-    assert_eq!(start(&key).await.unwrap().jwks().unwrap(), keys);
+    let keys = start(&key).await.unwrap().jwks(NOW);
+    assert_eq!(keys.keys.len(), 3);
+    assert_eq!(start(&key).await.unwrap().jwks(NOW), keys);
     let other = start(&ServerKey::generate().unwrap()).await.unwrap_err();
     assert_eq!(other, IssuerError::WrongServerKey);
 }
@@ -154,12 +154,10 @@ async fn processes_that_start_together_publish_the_same_key() {
     let mut starting = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let (store, key) = (store.clone(), key.clone());
-        starting.spawn(async move {
-            Issuer::new(issuer_config(), store, key, NOW).await.unwrap().jwks().unwrap()
-        });
+        starting.spawn(async move { Issuer::new(issuer_config(), store, key, NOW).await.unwrap().jwks(NOW) });
     }
     let sets = starting.join_all().await;
-    assert!(sets.iter().all(|set| *set == sets[0] && set.keys.len() == 1));
+    assert!(sets.iter().all(|set| *set == sets[0] && set.keys.len() == 3));
 }
 
 #[tokio::test]

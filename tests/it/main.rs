@@ -41,6 +41,7 @@ mod sasl_oracle;
 #[cfg(feature = "server")]
 mod sealing;
 mod sessions;
+mod signing_keys;
 mod smtp;
 mod smtp_guard;
 mod smtp_model;
@@ -51,6 +52,7 @@ mod telemetry;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;
+mod validator_jwt;
 #[cfg(feature = "server")]
 mod web;
 #[cfg(feature = "server")]

@@ -183,7 +183,7 @@ async fn each_document_is_json_that_every_origin_may_read() {
     let answer = web.send(foreign(Method::GET, "/oauth/jwks")).await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     assert_eq!(answer.header("cache-control"), Some("public, max-age=300"));
-    assert_eq!(answer.json(), serde_json::to_value(web.issuer.jwks().unwrap()).unwrap());
+    assert_eq!(answer.json(), serde_json::to_value(web.issuer.jwks(UnixTime::now())).unwrap());
 }
 
 #[tokio::test]

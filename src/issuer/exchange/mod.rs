@@ -1,6 +1,25 @@
 //! The token endpoint and its neighbours: what a client that has authenticated can do.
+//!
+//! What holds:
+//! - All that can be wrong with a request is found before the one call that uses something up; that call is one
+//!   transaction of the store. So a refused request, or a store that is down, uses up nothing.
+//! - The grant's private key is in memory only between the token that brought it and the tokens that take it on.
+//! - No token outlives its grant, and none is for more than its grant.
+//! - What is shown as a code or token and is none gets one answer, whatever the reason.
+//!
+//! It must not ask for passwords, and must not know who let the person in.
 
 mod answer;
+mod ask;
+mod code;
+mod device;
+mod issue;
+mod pending;
+mod pkce;
+mod presented;
+mod refresh;
+mod service;
+mod signed;
 
 use std::net::IpAddr;
 
@@ -8,7 +27,10 @@ pub use answer::{
     Confirmation, DeviceAuthorization, IntrospectedToken, Introspection, TokenResponse, UserInfo,
 };
 
-use super::{Issuer, OAuthError, Params};
+pub(super) use issue::Recipient;
+pub(super) use pending::PendingDevices;
+
+use super::{ErrorCode, GrantType, Issuer, OAuthError, Params};
 use crate::model::{Secret, UnixTime};
 
 /// Who is at the other end of a request, as far as the connection tells.
@@ -45,49 +67,43 @@ pub struct Call<'a> {
 }
 
 impl Issuer {
-    /// Turns a grant into tokens (RFC 6749 §3.2).
+    /// Turns a grant into tokens (RFC 6749 §3.2). No password grant, and nothing implicit (RFC 9700 §2.4, §2.1.2).
     ///
     /// # Errors
-    /// What the client is told.
-    pub async fn token(&self, _call: &Call<'_>) -> Result<TokenResponse, OAuthError> {
-        unimplemented!()
+    /// What the client is told. After one, nothing is used up that the client could use again.
+    pub async fn token(&self, call: &Call<'_>) -> Result<TokenResponse, OAuthError> {
+        let grant_type = match call.params.required("grant_type")? {
+            "authorization_code" => GrantType::AuthorizationCode,
+            "refresh_token" => GrantType::RefreshToken,
+            "client_credentials" => GrantType::ClientCredentials,
+            "urn:ietf:params:oauth:grant-type:device_code" => GrantType::DeviceCode,
+            _ => {
+                return Err(OAuthError::new(
+                    ErrorCode::UnsupportedGrantType,
+                    "the metadata names the grant types that this server knows (grant_types_supported)",
+                ));
+            }
+        };
+        let client = self.authenticate(call).await?;
+        if !client.may_use(grant_type) {
+            return Err(OAuthError::new(
+                ErrorCode::UnauthorizedClient,
+                "this client is not registered for that grant type",
+            ));
+        }
+        match grant_type {
+            GrantType::AuthorizationCode => self.redeem_code(call, &client).await,
+            GrantType::RefreshToken => self.refresh(call, &client).await,
+            GrantType::ClientCredentials => self.serve(call, &client).await,
+            GrantType::DeviceCode => self.redeem_device(call, &client).await,
+        }
     }
 
-    /// Starts the authorization of a device (RFC 8628 §3.1).
-    ///
-    /// # Errors
-    /// What the client is told.
-    pub async fn device_authorization(&self, _call: &Call<'_>) -> Result<DeviceAuthorization, OAuthError> {
-        unimplemented!()
-    }
-
-    /// Ends a token that the client no longer needs (RFC 7009). One that is unknown has ended already.
-    ///
-    /// # Errors
-    /// What the client is told.
-    pub async fn revoke(&self, _call: &Call<'_>) -> Result<(), OAuthError> {
-        unimplemented!()
-    }
-
-    /// Tells a resource server of a token (RFC 7662).
-    ///
-    /// # Errors
-    /// What the caller is told.
-    pub async fn introspect(&self, _call: &Call<'_>) -> Result<Introspection, OAuthError> {
-        unimplemented!()
-    }
-
-    /// Tells a client who the person is (OpenID Connect Core §5.3).
-    ///
-    /// # Errors
-    /// `invalid_token` or `insufficient_scope`, for the header `WWW-Authenticate` (RFC 6750 §3). Without a token
-    /// the challenge must hold no error code (RFC 6750 §3.1).
-    pub async fn userinfo(
-        &self,
-        _bearer: Option<&Secret>,
-        _certificate: Option<&ClientCertificate>,
-        _now: UnixTime,
-    ) -> Result<UserInfo, OAuthError> {
-        unimplemented!()
+    /// Every resource that a request names must be the one that its grant is for (RFC 8707 §2.2).
+    fn check_resources(&self, params: &Params, audience: &str) -> Result<(), OAuthError> {
+        if params.all("resource").all(|resource| self.audience_of(resource).as_deref() == Some(audience)) {
+            return Ok(());
+        }
+        Err(OAuthError::new(ErrorCode::InvalidTarget, "resource is not what was granted"))
     }
 }

@@ -3,6 +3,7 @@
 use sqlx::{SqliteConnection, SqlitePool, query};
 
 use super::{
+    changes::Changes,
     fault::fault,
     grant,
     row::{column, grant_columns, grant_id_of, grant_of, time_of},
@@ -61,13 +62,11 @@ pub(super) async fn redeem(
     if !column::<bool>(&row, "live")? {
         return Ok(Redeemed::GrantEnded);
     }
-    query("UPDATE codes SET used_at = ?2, wrapped_key = NULL WHERE lookup = ?1")
-        .bind(code.as_bytes().as_slice())
+    let used = Changes::default()
+        .and("UPDATE codes SET used_at = ?, wrapped_key = NULL WHERE lookup = ?")
         .bind(now.0)
-        .execute(&mut *connection)
-        .await
-        .map_err(fault)?;
-    token::insert(connection, grant, &tokens, None).await?;
+        .bind(code.as_bytes().as_slice());
+    token::with_tokens(used, grant, &tokens, None).execute(connection).await?;
     Ok(Redeemed::Done)
 }
 

@@ -3,6 +3,7 @@
 use sqlx::{SqliteConnection, SqlitePool, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
+    changes::Changes,
     code,
     fault::{corrupt, fault},
     grant,
@@ -237,12 +238,11 @@ pub(super) async fn redeem(
     if state != DeviceState::Approved || !column::<bool>(&row, "live")? {
         return Ok(Redeemed::GrantEnded);
     }
-    query("UPDATE devices SET state = ?2 WHERE lookup = ?1")
-        .bind(device.as_bytes().as_slice())
+    let used = Changes::default()
+        .and("UPDATE devices SET state = ? WHERE lookup = ?")
         .bind(DeviceState::Used.as_str())
-        .execute(&mut *connection)
-        .await
-        .map_err(fault)?;
-    token::insert(connection, grant_id_of(column(&row, "grant_id")?)?, &tokens, None).await?;
+        .bind(device.as_bytes().as_slice());
+    let grant = grant_id_of(column(&row, "grant_id")?)?;
+    token::with_tokens(used, grant, &tokens, None).execute(connection).await?;
     Ok(Redeemed::Done)
 }

@@ -3,17 +3,18 @@
 use sqlx::{SqliteConnection, SqlitePool, query, query_scalar};
 
 use super::{
+    changes::Changes,
     fault::fault,
     row::{grant_columns, grant_of},
     token,
 };
 use crate::{
     model::{ClientId, GrantId, Login, UnixTime},
-    store::{Ended, Grant, GrantFilter, NewCode, NewGrant, RevocationReason, StoreError},
+    store::{Ended, Grant, GrantFilter, NewGrant, RevocationReason, StoreError},
 };
 
 /// Grants that one transaction ends at most, so that the writer is soon free for others.
-const STEP: u32 = 500;
+const STEP: u32 = 100;
 
 pub(super) async fn grant(readers: &SqlitePool, id: GrantId) -> Result<Option<Grant>, StoreError> {
     query(concat!("SELECT ", grant_columns!(), " FROM grants g WHERE g.id = ?1"))
@@ -23,6 +24,14 @@ pub(super) async fn grant(readers: &SqlitePool, id: GrantId) -> Result<Option<Gr
         .map_err(fault)?
         .map(|row| grant_of(&row))
         .transpose()
+}
+
+pub(super) async fn holds_credentials(readers: &SqlitePool, id: GrantId) -> Result<bool, StoreError> {
+    query_scalar("SELECT EXISTS (SELECT 1 FROM credentials WHERE grant_id = ?1)")
+        .bind(id.as_bytes().as_slice())
+        .fetch_one(readers)
+        .await
+        .map_err(fault)
 }
 
 /// A list with its first condition, by which the rows are found.
@@ -61,65 +70,55 @@ pub(super) async fn grants(readers: &SqlitePool, filter: &GrantFilter) -> Result
         .collect()
 }
 
-/// The row goes in only while its client is not denied: a removal that was faster wins.
+/// A grant goes in only while its client is not denied: a removal that was faster wins.
 pub(super) async fn create(connection: &mut SqliteConnection, grant: &NewGrant) -> Result<(), StoreError> {
-    let created = query(
-        "INSERT INTO grants
-           (id, user, client_id, scope, created_at, expires_at, public_key, audience, auth_time, mailboxes)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
-         WHERE NOT EXISTS (SELECT 1 FROM denied_clients WHERE client_id = ?3)",
-    )
-    .bind(grant.id.as_bytes().as_slice())
-    .bind(grant.user.as_str())
-    .bind(grant.client.as_str())
-    .bind(grant.scope.to_string())
-    .bind(grant.created_at.0)
-    .bind(grant.expires_at.map(|end| end.0))
-    .bind(grant.public_key.as_slice())
-    .bind(grant.audience.as_str())
-    .bind(grant.auth_time.map(|at| at.0))
-    .bind(grant.mailboxes.join(" "))
-    .execute(&mut *connection)
-    .await
-    .map_err(fault)?;
-    if created.rows_affected() == 0 {
+    let denied: Option<i64> = query_scalar("SELECT 1 FROM denied_clients WHERE client_id = ?1")
+        .bind(grant.client.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(fault)?;
+    if denied.is_some() {
         return Err(StoreError::GrantEnded);
     }
+    let id = grant.id.as_bytes().as_slice();
+    let mut changes = Changes::default()
+        .and(
+            "INSERT INTO grants (id, user, client_id, scope, created_at, expires_at, public_key, audience,
+                                 auth_time, mailboxes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(grant.user.as_str())
+        .bind(grant.client.as_str())
+        .bind(grant.scope.to_string())
+        .bind(grant.created_at.0)
+        .bind(grant.expires_at.map(|end| end.0))
+        .bind(grant.public_key.as_slice())
+        .bind(grant.audience.as_str())
+        .bind(grant.auth_time.map(|at| at.0))
+        .bind(grant.mailboxes.join(" "));
     for credential in &grant.credentials {
-        query("INSERT INTO credentials (grant_id, backend, kind, sealed) VALUES (?1, ?2, ?3, ?4)")
-            .bind(grant.id.as_bytes().as_slice())
+        changes = changes
+            .and("INSERT INTO credentials (grant_id, backend, kind, sealed) VALUES (?, ?, ?, ?)")
+            .bind(id)
             .bind(credential.backend.as_str())
             .bind(credential.kind.as_str())
-            .bind(credential.sealed.as_slice())
-            .execute(&mut *connection)
-            .await
-            .map_err(fault)?;
+            .bind(credential.sealed.as_slice());
     }
     if let Some(code) = &grant.code {
-        create_code(connection, grant.id, code).await?;
+        changes = changes
+            .and(
+                "INSERT INTO codes (lookup, grant_id, details, created_at, expires_at, wrapped_key)
+                 VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(code.lookup.as_bytes().as_slice())
+            .bind(id)
+            .bind(code.details.as_str())
+            .bind(code.created_at.0)
+            .bind(code.expires_at.0)
+            .bind(code.wrapped_key.as_slice());
     }
-    token::insert(connection, grant.id, &grant.tokens, None).await
-}
-
-async fn create_code(
-    connection: &mut SqliteConnection,
-    grant: GrantId,
-    code: &NewCode,
-) -> Result<(), StoreError> {
-    query(
-        "INSERT INTO codes (lookup, grant_id, details, created_at, expires_at, wrapped_key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )
-    .bind(code.lookup.as_bytes().as_slice())
-    .bind(grant.as_bytes().as_slice())
-    .bind(code.details.as_str())
-    .bind(code.created_at.0)
-    .bind(code.expires_at.0)
-    .bind(code.wrapped_key.as_slice())
-    .execute(connection)
-    .await
-    .map_err(fault)?;
-    Ok(())
+    token::with_tokens(changes, grant.id, &grant.tokens, None).execute(connection).await
 }
 
 pub(super) async fn revoke(

@@ -1,5 +1,6 @@
 //! The embedded engine: one SQLite file in WAL mode, read by a small pool, written by one connection.
 
+mod changes;
 mod check;
 mod cleanup;
 mod client;
@@ -45,6 +46,17 @@ const BUSY: Duration = Duration::from_secs(5);
 /// How often it looks again where SQLite does not wait by itself.
 const BUSY_STEP: Duration = Duration::from_millis(20);
 const READERS: u32 = 4;
+/// Cache of the writing connection, in KiB where negative. It alone writes, so what it has read stays true: the
+/// inner pages of a store of a million grants fit in.
+const WRITER_CACHE: &str = "-65536";
+/// Cache of each reading connection. Every commit empties it, so that it serves within one question and while nobody
+/// writes; behind it stands the system's own cache. The file is not mapped into memory: a disk that fails would then
+/// be a signal that ends the process, and no error.
+const READER_CACHE: &str = "-8192";
+/// After how many pages the log is written back into the file. The more, the fewer pages are written twice.
+const CHECKPOINT: &str = "4000";
+/// What the log is cut to after a burst, in octets.
+const LOG_LIMIT: &str = "67108864";
 
 /// The embedded store.
 #[derive(Debug)]
@@ -70,16 +82,27 @@ impl SqliteStore {
             .foreign_keys(true)
             // What is deleted is overwritten, so that a removed key does not linger in free pages.
             .pragma("secure_delete", "ON")
+            // What a savepoint needs to undo it stays in memory.
+            .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
-        let mut connection = connect(&options).await?;
+        let writing = options
+            .clone()
+            .pragma("cache_size", WRITER_CACHE)
+            .pragma("wal_autocheckpoint", CHECKPOINT)
+            .pragma("journal_size_limit", LOG_LIMIT);
+        let mut connection = connect(&writing).await?;
         migrate(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
-            .connect_with(options.clone().pragma("query_only", "ON"))
+            // The file does not hang up: asking before each use would double the time of a look-up.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone().pragma("query_only", "ON").pragma("cache_size", READER_CACHE))
             .await
             .map_err(fault)?;
-        let writer = Writer::start(connection, options.clone());
+        let writer = Writer::start(connection, writing);
         Ok(Self { options, readers, writer })
     }
 }
@@ -162,6 +185,11 @@ impl Store for SqliteStore {
         replaces: Option<Replaces>,
     ) -> Result<bool, StoreError> {
         self.writer.run(move |connection| Box::pin(signing_key::add(connection, key, replaces))).await
+    }
+
+    async fn retire_signing_key(&self, kid: &str, at: UnixTime) -> Result<(), StoreError> {
+        let kid = kid.to_owned();
+        self.writer.run(move |connection| Box::pin(signing_key::retire(connection, kid, at))).await
     }
 
     async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {

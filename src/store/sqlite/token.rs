@@ -3,6 +3,7 @@
 use sqlx::{SqliteConnection, SqlitePool, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
+    changes::Changes,
     fault::{corrupt, fault},
     row::{column, grant_columns, grant_id_of, grant_of, scope_of, time_of},
 };
@@ -58,35 +59,34 @@ pub(super) fn credential_of(row: &SqliteRow) -> Result<Option<SealedCredential>,
     Ok(Some(SealedCredential { backend, kind, sealed: column(row, "sealed")? }))
 }
 
-/// Adds tokens to a grant that is known to be live. Refresh tokens among them remember their predecessor.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+/// Puts tokens of a grant that is known to be live behind other changes: all of them are one way to the connection's
+/// thread and back. Refresh tokens among them remember their predecessor.
+pub(super) fn with_tokens(
+    mut changes: Changes,
     grant: GrantId,
     tokens: &[NewToken],
     predecessor: Option<&TokenHash>,
-) -> Result<(), StoreError> {
+) -> Changes {
     for token in tokens {
         let predecessor = predecessor.filter(|_| token.kind == TokenKind::Refresh);
-        query(
-            "INSERT INTO tokens (lookup, grant_id, kind, scope, created_at, expires_at, wrapped_key, audience,
-                                 certificate, predecessor)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )
-        .bind(token.lookup.as_bytes().as_slice())
-        .bind(grant.as_bytes().as_slice())
-        .bind(token.kind.as_str())
-        .bind(token.scope.to_string())
-        .bind(token.created_at.0)
-        .bind(token.expires_at.0)
-        .bind(token.wrapped_key.as_slice())
-        .bind(token.audience.as_str())
-        .bind(token.certificate.as_ref().map(<[u8; 32]>::as_slice))
-        .bind(predecessor.map(|lookup| lookup.as_bytes().as_slice()))
-        .execute(&mut *connection)
-        .await
-        .map_err(fault)?;
+        changes = changes
+            .and(
+                "INSERT INTO tokens (lookup, grant_id, kind, scope, created_at, expires_at, wrapped_key, audience,
+                                     certificate, predecessor)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(token.lookup.as_bytes().as_slice())
+            .bind(grant.as_bytes().as_slice())
+            .bind(token.kind.as_str())
+            .bind(token.scope.to_string())
+            .bind(token.created_at.0)
+            .bind(token.expires_at.0)
+            .bind(token.wrapped_key.as_slice())
+            .bind(token.audience.as_str())
+            .bind(token.certificate.as_ref().map(<[u8; 32]>::as_slice))
+            .bind(predecessor.map(|lookup| lookup.as_bytes().as_slice()));
     }
-    Ok(())
+    changes
 }
 
 /// A token goes in only while its grant is live: a revocation that was faster wins.
@@ -108,7 +108,7 @@ pub(super) async fn add(
     if live.is_none() {
         return Err(StoreError::GrantEnded);
     }
-    insert(connection, grant, &[token], None).await
+    with_tokens(Changes::default(), grant, &[token], None).execute(connection).await
 }
 
 pub(super) async fn revoke(
@@ -147,6 +147,19 @@ pub(super) async fn revoke(
 struct Usable {
     grant: GrantId,
     predecessor: Option<Vec<u8>>,
+}
+
+impl Usable {
+    /// Whoever uses it has got it, and with it the answer that its predecessor kept.
+    fn forget_answer(&self, changes: Changes) -> Changes {
+        let Some(predecessor) = &self.predecessor else { return changes };
+        changes
+            .and(
+                "UPDATE tokens SET answer = NULL, answer_until = NULL
+                 WHERE lookup = ? AND answer IS NOT NULL",
+            )
+            .bind(predecessor.as_slice())
+    }
 }
 
 /// What stands against the use of a refresh token, or nothing.
@@ -191,19 +204,17 @@ pub(super) async fn rotate(
         Ok(usable) => usable,
         Err(refused) => return Ok(refused),
     };
-    query(
-        "UPDATE tokens SET used_at = $2, wrapped_key = NULL, answer = $3, answer_until = $4 WHERE lookup = $1;
-         UPDATE tokens SET answer = NULL, answer_until = NULL WHERE lookup = $5 AND answer IS NOT NULL",
-    )
-    .bind(rotation.old.as_bytes().as_slice())
-    .bind(rotation.now.0)
-    .bind(rotation.answer.as_slice())
-    .bind(rotation.answer_until.0)
-    .bind(usable.predecessor)
-    .execute(&mut *connection)
-    .await
-    .map_err(fault)?;
-    insert(connection, usable.grant, &rotation.tokens, Some(&rotation.old)).await?;
+    let changes = Changes::default()
+        .and(
+            "UPDATE tokens SET used_at = ?, wrapped_key = NULL, answer = ?, answer_until = ? WHERE lookup = ?",
+        )
+        .bind(rotation.now.0)
+        .bind(rotation.answer.as_slice())
+        .bind(rotation.answer_until.0)
+        .bind(rotation.old.as_bytes().as_slice());
+    with_tokens(usable.forget_answer(changes), usable.grant, &rotation.tokens, Some(&rotation.old))
+        .execute(connection)
+        .await?;
     Ok(Rotated::Done)
 }
 
@@ -215,16 +226,12 @@ pub(super) async fn renew(
         Ok(usable) => usable,
         Err(refused) => return Ok(refused),
     };
-    query(
-        "UPDATE tokens SET expires_at = $2 WHERE lookup = $1;
-         UPDATE tokens SET answer = NULL, answer_until = NULL WHERE lookup = $3 AND answer IS NOT NULL",
-    )
-    .bind(renewal.refresh.as_bytes().as_slice())
-    .bind(renewal.expires_at.0)
-    .bind(usable.predecessor)
-    .execute(&mut *connection)
-    .await
-    .map_err(fault)?;
-    insert(connection, usable.grant, &[renewal.access], None).await?;
+    let changes = Changes::default()
+        .and("UPDATE tokens SET expires_at = ? WHERE lookup = ?")
+        .bind(renewal.expires_at.0)
+        .bind(renewal.refresh.as_bytes().as_slice());
+    with_tokens(usable.forget_answer(changes), usable.grant, &[renewal.access], None)
+        .execute(connection)
+        .await?;
     Ok(Rotated::Done)
 }

@@ -1,6 +1,6 @@
 use std::{pin::Pin, time::Duration};
 
-use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, query, sqlite::SqliteConnectOptions};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -17,20 +17,22 @@ const BATCH: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 type Written<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
-type Job = Box<dyn for<'c> FnOnce(&'c mut Transaction<'_, Sqlite>) -> Running<'c> + Send>;
+type Job = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c> + Send>;
 type Running<'c> = Pin<Box<dyn Future<Output = Done> + Send + 'c>>;
 /// Tells the caller, once it is known whether the commit stands.
 type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// A job whose savepoint has ended.
+/// A job that was run.
 struct Done {
     acknowledge: Acknowledge,
-    /// What is wrong with the whole transaction: the savepoint could not be ended.
-    broken: Option<StoreError>,
+    /// Whether what it wrote is to stay.
+    stays: bool,
 }
 
 /// The one connection that writes. Writes that wait together share one commit, and so one `fsync`; each is a
 /// savepoint of its own, so that one which fails undoes itself alone.
+///
+/// Every statement costs a way to the connection's thread and back, so those around a job go together.
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -55,14 +57,15 @@ impl Writer {
         W: for<'c> FnOnce(&'c mut SqliteConnection) -> Written<'c, T> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |transaction| {
+        let job: Job = Box::new(move |connection| {
             Box::pin(async move {
-                let (result, ended) = in_savepoint(transaction, work).await;
+                let result = work(connection).await;
+                let stays = result.is_ok();
                 let acknowledge: Acknowledge = Box::new(move |committed| {
                     // A caller that went away needs no answer.
                     let _ = tell.send(result.and_then(|value| committed.map(|()| value)));
                 });
-                Done { acknowledge, broken: ended.err() }
+                Done { acknowledge, stays }
             })
         });
         let written = async {
@@ -98,24 +101,15 @@ async fn run(connection: SqliteConnection, options: SqliteConnectOptions, mut jo
 
 /// Does `first` and whatever else waits in one transaction. Says whether the connection is still good.
 async fn commit(connection: &mut SqliteConnection, first: Job, jobs: &mut mpsc::Receiver<Job>) -> bool {
-    let Ok(mut transaction) = connection.begin_with("BEGIN IMMEDIATE").await else { return false };
+    if execute(connection, "BEGIN IMMEDIATE; SAVEPOINT job").await.is_err() {
+        return false;
+    }
     let mut acknowledges = Vec::new();
-    let mut next = Some(first);
-    let mut committed = Ok(());
-    while let Some(job) = next {
-        let done = job(&mut transaction).await;
-        acknowledges.push(done.acknowledge);
-        if let Some(broken) = done.broken {
-            committed = Err(broken);
-            break;
-        }
-        next = if acknowledges.len() < BATCH { jobs.try_recv().ok() } else { None };
-    }
+    let mut committed = do_jobs(connection, first, jobs, &mut acknowledges).await;
     if committed.is_ok() {
-        committed = transaction.commit().await.map_err(fault);
-    } else {
-        drop(transaction);
+        committed = execute(connection, "COMMIT").await;
     }
+    // Where something is wrong with the whole transaction, the connection is closed, which undoes it.
     let good = committed.is_ok();
     for acknowledge in acknowledges {
         acknowledge(committed.clone());
@@ -123,23 +117,34 @@ async fn commit(connection: &mut SqliteConnection, first: Job, jobs: &mut mpsc::
     good
 }
 
-async fn in_savepoint<T, W>(
-    transaction: &mut Transaction<'_, Sqlite>,
-    work: W,
-) -> (Result<T, StoreError>, Result<(), StoreError>)
-where
-    W: for<'c> FnOnce(&'c mut SqliteConnection) -> Written<'c, T>,
-{
-    let mut savepoint = match transaction.begin().await {
-        Ok(savepoint) => savepoint,
-        Err(error) => {
-            let error = fault(error);
-            return (Err(error.clone()), Err(error));
+/// # Errors
+/// [`StoreError`] when a job could not be undone: the transaction must not be committed.
+async fn do_jobs(
+    connection: &mut SqliteConnection,
+    first: Job,
+    jobs: &mut mpsc::Receiver<Job>,
+    acknowledges: &mut Vec<Acknowledge>,
+) -> Result<(), StoreError> {
+    let mut job = first;
+    loop {
+        let done = job(connection).await;
+        acknowledges.push(done.acknowledge);
+        if !done.stays {
+            execute(connection, "ROLLBACK TO job").await?;
         }
-    };
-    let result = work(&mut savepoint).await;
-    let ended = if result.is_ok() { savepoint.commit().await } else { savepoint.rollback().await };
-    (result, ended.map_err(fault))
+        if acknowledges.len() >= BATCH {
+            return Ok(());
+        }
+        let Ok(next) = jobs.try_recv() else { return Ok(()) };
+        if done.stays {
+            execute(connection, "RELEASE job; SAVEPOINT job").await?;
+        }
+        job = next;
+    }
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), StoreError> {
+    query(statement).execute(connection).await.map(drop).map_err(fault)
 }
 
 fn stopped() -> StoreError {
