@@ -26,6 +26,7 @@ mod cli_store;
 #[cfg(feature = "server")]
 mod clients;
 mod config;
+mod exchange;
 #[cfg(feature = "server")]
 mod hooked;
 mod imap;
