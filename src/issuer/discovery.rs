@@ -116,7 +116,7 @@ pub struct ServerMetadata {
     /// What a client may ask of the sign-in.
     pub prompt_values_supported: [&'static str; 3],
     /// Languages of the pages.
-    pub ui_locales_supported: [&'static str; 1],
+    pub ui_locales_supported: [&'static str; 2],
     /// Tokens can be bound to a client's certificate (RFC 8705 §3.3).
     pub tls_client_certificate_bound_access_tokens: bool,
     /// The resources that the tokens are for (RFC 9728 §4).
@@ -234,7 +234,7 @@ impl Issuer {
             request_parameter_supported: false,
             request_uri_parameter_supported: false,
             prompt_values_supported: ["none", "login", "consent"],
-            ui_locales_supported: ["en"],
+            ui_locales_supported: ["en", "de"],
             tls_client_certificate_bound_access_tokens: true,
             protected_resources: vec![self.audience()],
             service_documentation: format!("{}/", self.audience()),

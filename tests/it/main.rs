@@ -56,3 +56,11 @@ mod validator;
 mod validator_jwt;
 #[cfg(feature = "server")]
 mod web;
+#[cfg(feature = "server")]
+mod web_clients;
+#[cfg(feature = "server")]
+mod web_limits;
+#[cfg(feature = "server")]
+mod web_pages;
+#[cfg(feature = "server")]
+mod web_tls;

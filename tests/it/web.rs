@@ -46,30 +46,41 @@ pub(crate) const ADDRESS: &str = "192.0.2.1";
 pub(crate) const ALICE: &str = "alice@example.org";
 /// Alice's password.
 pub(crate) const RIGHT: &str = "correct horse";
-/// A password that makes the directory panic, and one that it is never done with.
+/// A password that makes the directory panic, one that it is never done with, and one that takes it a while.
 pub(crate) const PANIC: &str = "panic";
 pub(crate) const HANG: &str = "hang";
+pub(crate) const SLOW: &str = "slow";
+/// How long that is.
+pub(crate) const WHILE: Duration = Duration::from_millis(300);
 
 /// A router with an issuer of its own behind it.
 pub(crate) struct Web {
     pub(crate) router: Router,
     pub(crate) issuer: Arc<Issuer>,
+    /// Passwords that the directory has begun to check, and those that it is done with.
     pub(crate) asked: Arc<AtomicU32>,
+    pub(crate) answered: Arc<AtomicU32>,
     _folder: tempfile::TempDir,
 }
 
 /// Knows Alice.
 struct Directory {
     asked: Arc<AtomicU32>,
+    answered: Arc<AtomicU32>,
 }
 
 #[async_trait]
 impl PasswordCheck for Directory {
     async fn ask(&self, login: &Login, password: &Secret, _: IpAddr) -> Result<Verified, CheckError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        match password.expose_str() {
+            Some(PANIC) => panic!("a directory with a fault"),
+            Some(HANG) => std::future::pending().await,
+            Some(SLOW) => tokio::time::sleep(WHILE).await,
+            _ => {}
+        }
+        self.answered.fetch_add(1, Ordering::SeqCst);
         match (login.as_str(), password.expose_str()) {
-            (_, Some(PANIC)) => panic!("a directory with a fault"),
-            (_, Some(HANG)) => std::future::pending().await,
             (ALICE, Some(RIGHT)) => Ok(Verified { seal_for: Vec::new() }),
             _ => Err(CheckError::Wrong),
         }
@@ -85,15 +96,16 @@ impl Web {
         let folder = tempfile::tempdir().unwrap();
         let store = sqlite(folder.path()).await;
         let mut config = issuer::Config::new("https://mail.example.org");
+        config.sign_in.wrong_answer_step = Duration::ZERO;
         change(&mut config);
         let key = ServerKey::generate().unwrap();
-        let asked = Arc::new(AtomicU32::new(0));
-        let directory = Arc::new(Directory { asked: Arc::clone(&asked) });
+        let (asked, answered) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let directory = Arc::new(Directory { asked: Arc::clone(&asked), answered: Arc::clone(&answered) });
         let issuer =
             Issuer::new(config, store, key, UnixTime::now()).await.unwrap().with_directory(directory);
         let issuer = Arc::new(issuer);
         let router = web::router(site(Some(Arc::clone(&issuer)), limits));
-        Self { router, issuer, asked, _folder: folder }
+        Self { router, issuer, asked, answered, _folder: folder }
     }
 
     /// Sends a request, from [`ADDRESS`] unless it says otherwise.
