@@ -59,6 +59,8 @@ mod web;
 #[cfg(feature = "server")]
 mod web_clients;
 #[cfg(feature = "server")]
+mod web_flow;
+#[cfg(feature = "server")]
 mod web_limits;
 #[cfg(feature = "server")]
 mod web_pages;
