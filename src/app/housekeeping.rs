@@ -118,6 +118,9 @@ async fn follow_revocations(parts: Arc<Parts>, stop: CancellationToken) {
 
 async fn clean_up(parts: &Parts) {
     let now = UnixTime::now();
+    if let Err(error) = parts.issuer.remove_unused_clients(now).await {
+        tracing::warn!(%error, "clients that were never used cannot be removed; trying again later");
+    }
     loop {
         match parts.store.remove_expired(now, CLEAN_UP_BATCH).await {
             Ok(0) => return,

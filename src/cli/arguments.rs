@@ -47,6 +47,9 @@ pub(super) enum Command {
     /// Look after OAuth clients
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Look after the keys that sign ID tokens and JWT access tokens
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Look after the built-in directory
     #[command(subcommand)]
     User(UserCommand),
@@ -223,6 +226,18 @@ pub(super) struct AddClient {
     /// Where it is told when a grant of it has ended
     #[arg(long, value_name = "URI")]
     pub(super) backchannel_logout_uri: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// The keys
+    List,
+    /// Make new keys; they sign once everybody has had time to see them
+    Rotate {
+        /// Sign with the new keys at once, and take back the old ones and everything that they signed
+        #[arg(long)]
+        compromised: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ mod config;
 mod explain;
 mod failure;
 mod grant;
+mod key;
 mod open;
 mod output;
 mod serve;
@@ -63,6 +64,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Config(command) => config::run(command, file, output),
         Command::Session(command) => session::run(command, file, output).await,
         Command::Client(command) => client::run(command, file, output).await,
+        Command::Key(command) => key::run(command, file, output).await,
         Command::User(command) => user::run(command, file, output).await,
     }
 }

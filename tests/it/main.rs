@@ -32,6 +32,7 @@ mod hooked;
 mod imap;
 #[cfg(feature = "server")]
 mod issuer;
+mod kill;
 mod pop3_downstream;
 mod pop3_upstream;
 mod proxy_header;
@@ -58,6 +59,8 @@ mod validator_jwt;
 mod web;
 #[cfg(feature = "server")]
 mod web_clients;
+#[cfg(feature = "server")]
+mod web_flow;
 #[cfg(feature = "server")]
 mod web_limits;
 #[cfg(feature = "server")]

@@ -33,7 +33,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::store::sqlite;
+use crate::hooked::Hooked;
 
 const METADATA: [&str; 3] = [
     "/.well-known/oauth-authorization-server",
@@ -57,6 +57,7 @@ pub(crate) const WHILE: Duration = Duration::from_millis(300);
 pub(crate) struct Web {
     pub(crate) router: Router,
     pub(crate) issuer: Arc<Issuer>,
+    pub(crate) store: Arc<Hooked>,
     /// Passwords that the directory has begun to check, and those that it is done with.
     pub(crate) asked: Arc<AtomicU32>,
     pub(crate) answered: Arc<AtomicU32>,
@@ -94,7 +95,7 @@ impl Web {
 
     pub(crate) async fn with(limits: Limits, change: impl FnOnce(&mut issuer::Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = sqlite(folder.path()).await;
+        let store = Arc::new(Hooked::over(folder.path()).await);
         let mut config = issuer::Config::new("https://mail.example.org");
         config.sign_in.wrong_answer_step = Duration::ZERO;
         change(&mut config);
@@ -102,10 +103,10 @@ impl Web {
         let (asked, answered) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let directory = Arc::new(Directory { asked: Arc::clone(&asked), answered: Arc::clone(&answered) });
         let issuer =
-            Issuer::new(config, store, key, UnixTime::now()).await.unwrap().with_directory(directory);
+            Issuer::new(config, store.clone(), key, UnixTime::now()).await.unwrap().with_directory(directory);
         let issuer = Arc::new(issuer);
         let router = web::router(site(Some(Arc::clone(&issuer)), limits));
-        Self { router, issuer, asked, answered, _folder: folder }
+        Self { router, issuer, store, asked, answered, _folder: folder }
     }
 
     /// Sends a request, from [`ADDRESS`] unless it says otherwise.

@@ -12,18 +12,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::web::{ALICE, Answer, HANG, PANIC, RIGHT, SLOW, WHILE, Web, caller};
 
-const FORM: &str = "application/x-www-form-urlencoded";
-const REDIRECT: &str = "http://127.0.0.1:4711/";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const REDIRECT: &str = "http://127.0.0.1:4711/";
 /// RFC 7636 appendix B.
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const COOKIE: &str = "__Host-bearward-browser=";
 
-fn encoded(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn encoded(pairs: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// An authorization request of the client `open`, with other parameters behind.
-fn asked(more: &[(&str, &str)]) -> String {
+pub(crate) fn asked(more: &[(&str, &str)]) -> String {
     let pairs = [
         ("response_type", "code"),
         ("client_id", "open"),
@@ -37,26 +37,26 @@ fn asked(more: &[(&str, &str)]) -> String {
     format!("{}{more}", encoded(&pairs))
 }
 
-fn get(path: &str) -> Request<Body> {
+pub(crate) fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-fn form(path: &str, pairs: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn form(path: &str, pairs: &[(&str, &str)]) -> Request<Body> {
     Request::post(path).header("content-type", FORM).body(Body::from(encoded(pairs))).unwrap()
 }
 
 /// A browser that keeps the one cookie, and sends what browsers send.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     web: &'a Web,
     cookie: Option<String>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(web: &'a Web) -> Self {
+    pub(crate) fn new(web: &'a Web) -> Self {
         Self { web, cookie: None }
     }
 
-    async fn send(&mut self, mut request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&mut self, mut request: Request<Body>) -> Answer {
         let headers = request.headers_mut();
         if let Some(cookie) = &self.cookie {
             headers.insert("cookie", format!("other=1; {COOKIE}{cookie}").parse().unwrap());
@@ -70,15 +70,16 @@ impl<'a> Browser<'a> {
     }
 
     /// Fills the form of a page in, and sends it as its page would be sent.
-    async fn submit(&mut self, page: &Answer, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn submit(&mut self, page: &Answer, fields: &[(&str, &str)]) -> Answer {
         self.send(self.filled(page, fields)).await
     }
 
     fn filled(&self, page: &Answer, fields: &[(&str, &str)]) -> Request<Body> {
         let action = between(&page.body, "action=\"", "\"");
-        let state = between(&page.body, "name=\"state\" value=\"", "\"");
-        let lang = between(&page.body, "name=\"lang\" value=\"", "\"");
-        let mut pairs = vec![("state", state), ("lang", lang)];
+        let mut pairs = vec![("lang", between(&page.body, "name=\"lang\" value=\"", "\""))];
+        if page.body.contains("name=\"state\"") {
+            pairs.push(("state", between(&page.body, "name=\"state\" value=\"", "\"")));
+        }
         pairs.extend(fields);
         let mut request = form(action, &pairs);
         let headers = request.headers_mut();
@@ -89,16 +90,21 @@ impl<'a> Browser<'a> {
         request
     }
 
-    async fn consent_page(&mut self) -> Answer {
+    pub(crate) async fn consent_page(&mut self) -> Answer {
         let page = self.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.body);
-        let page = self.submit(&page, &[("login", ALICE), ("password", RIGHT)]).await;
+        self.sign_in(&page).await
+    }
+
+    /// From the sign-in page to the consent page.
+    pub(crate) async fn sign_in(&mut self, page: &Answer) -> Answer {
+        let page = self.submit(page, &[("login", ALICE), ("password", RIGHT)]).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.body);
         page
     }
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+pub(crate) fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}")).1;
     rest.split_once(after).unwrap().0
 }
@@ -267,10 +273,8 @@ async fn what_strangers_write_into_a_request_stays_text() {
     let twice = web.send(get(&format!("/oauth/authorize?{}&client_id=x", asked(&[])))).await;
     let device = web.send(get(&format!("/device?{}", encoded(&[("user_code", hostile)])))).await;
     let code = web.send(form("/device", &[("user_code", hostile)])).await;
-    let document = format!(
-        r#"{{"client_name":"\"><script>alert(1)</script>","redirect_uris":["https://app.example/cb"],
-            "token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"]}}"#
-    );
+    let document = r#"{"client_name":"\"><script>alert(1)</script>","redirect_uris":["https://app.example/cb"],
+            "token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"]}"#;
     let register = Request::post("/oauth/register")
         .header("content-type", "application/json")
         .body(Body::from(document))

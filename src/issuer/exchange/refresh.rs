@@ -128,6 +128,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Result<TokenResponse, OAuthError> {
         let grant = &shown.record.grant;
+        // Within one second it cannot be told who was first, so that is at the same time even without a grace.
         let is_in_grace = at.until(now) < self.config.refresh_grace || at == now;
         if let Some(answer) = answer.filter(|_| is_in_grace) {
             let key = shown.token.purpose_key(&self.server_key, KeyPurpose::Answer)?;

@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeSet, fmt::Write, pin::Pin, time::Duration};
 
-use sqlx::{SqliteConnection, query, query_scalar};
+use sqlx::{query, query_scalar};
 
-use super::{fault::fault, writer::Writer};
+use super::{fault::fault, transaction::Transaction, writer::Writer};
 use crate::{
     model::UnixTime,
     store::{DEVICE_RETENTION, RETENTION, StoreError},
@@ -86,7 +86,7 @@ const KINDS: [Kind; 11] = [
 pub(super) async fn remove_expired(writer: &Writer, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
     let mut touched = 0;
     for kind in &KINDS {
-        touched += writer.run(move |connection| remove(connection, kind, now, limit)).await?;
+        touched += writer.run(move |transaction| remove(transaction, kind, now, limit)).await?;
     }
     Ok(touched)
 }
@@ -94,7 +94,7 @@ pub(super) async fn remove_expired(writer: &Writer, now: UnixTime, limit: u32) -
 type Removed<'c> = Pin<Box<dyn Future<Output = Result<u64, StoreError>> + Send + 'c>>;
 
 fn remove<'c>(
-    connection: &'c mut SqliteConnection,
+    transaction: &'c mut Transaction,
     kind: &'static Kind,
     now: UnixTime,
     limit: u32,
@@ -103,23 +103,24 @@ fn remove<'c>(
         let ago = i64::try_from(kind.ago.as_secs()).unwrap_or(i64::MAX);
         let moment = now.0.saturating_sub(ago);
         if !kind.leaves_grants {
-            let done = query(kind.statement).bind(moment).bind(limit).execute(connection).await;
+            let done =
+                query(kind.statement).bind(moment).bind(limit).execute(transaction.writing().await?).await;
             return Ok(done.map_err(fault)?.rows_affected());
         }
         let grants: Vec<Vec<u8>> = query_scalar(kind.statement)
             .bind(moment)
             .bind(limit)
-            .fetch_all(&mut *connection)
+            .fetch_all(transaction.writing().await?)
             .await
             .map_err(fault)?;
         let removed = u64::try_from(grants.len()).unwrap_or(u64::MAX);
-        Ok(removed + remove_unused(connection, grants.into_iter().collect(), now).await?)
+        Ok(removed + remove_unused(transaction, grants.into_iter().collect(), now).await?)
     })
 }
 
 /// Removes those of the grants that nothing is left of. A session that still hangs on one must end, so it is told.
 async fn remove_unused(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     grants: BTreeSet<Vec<u8>>,
     now: UnixTime,
 ) -> Result<u64, StoreError> {
@@ -133,7 +134,7 @@ async fn remove_unused(
            AND NOT EXISTS (SELECT 1 FROM devices WHERE grant_id = g.id)",
     )
     .bind(json(&grants))
-    .fetch_all(&mut *connection)
+    .fetch_all(transaction.reading())
     .await
     .map_err(fault)?;
     if unused.is_empty() {
@@ -146,7 +147,7 @@ async fn remove_unused(
     )
     .bind(json(&unused))
     .bind(now.0)
-    .execute(connection)
+    .execute(transaction.writing().await?)
     .await
     .map_err(fault)?;
     Ok(u64::try_from(unused.len()).unwrap_or(u64::MAX))

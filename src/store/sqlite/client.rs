@@ -1,11 +1,12 @@
 use async_trait::async_trait;
-use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
+use sqlx::{query, sqlite::SqliteRow};
 
 use super::{
     SqliteStore,
     fault::fault,
     grant::{self, Whose},
     row::{client_of, column, hash_of, scope_of},
+    transaction::Transaction,
 };
 use crate::{
     model::{ClientId, Login, Scope, TokenHash, UnixTime},
@@ -15,7 +16,7 @@ use crate::{
 #[async_trait]
 impl Clients for SqliteStore {
     async fn create_client(&self, client: ClientRecord) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(create(connection, client))).await
+        self.writer.run(move |transaction| Box::pin(create(transaction, client))).await
     }
 
     async fn client(&self, id: &ClientId) -> Result<ClientState, StoreError> {
@@ -44,13 +45,13 @@ impl Clients for SqliteStore {
     }
 
     async fn update_client(&self, client: ClientRecord) -> Result<bool, StoreError> {
-        self.writer.run(move |connection| Box::pin(update(connection, client))).await
+        self.writer.run(move |transaction| Box::pin(update(transaction, client))).await
     }
 
     async fn remove_client(&self, id: &ClientId, at: UnixTime) -> Result<Ended, StoreError> {
         loop {
             let id = id.clone();
-            let removed = self.writer.run(move |connection| Box::pin(remove(connection, id, at))).await?;
+            let removed = self.writer.run(move |transaction| Box::pin(remove(transaction, id, at))).await?;
             if let Some(ended) = removed {
                 return Ok(ended);
             }
@@ -69,7 +70,7 @@ impl Clients for SqliteStore {
 
     async fn allow_client(&self, id: &ClientId) -> Result<bool, StoreError> {
         let id = id.clone();
-        self.writer.run(move |connection| Box::pin(allow(connection, id))).await
+        self.writer.run(move |transaction| Box::pin(allow(transaction, id))).await
     }
 
     async fn remember_consent(
@@ -80,7 +81,7 @@ impl Clients for SqliteStore {
         at: UnixTime,
     ) -> Result<(), StoreError> {
         let (user, client, scope) = (user.clone(), client.clone(), scope.to_string());
-        self.writer.run(move |connection| Box::pin(remember(connection, user, client, scope, at))).await
+        self.writer.run(move |transaction| Box::pin(remember(transaction, user, client, scope, at))).await
     }
 
     async fn consent(&self, user: &Login, client: &ClientId) -> Result<Option<Scope>, StoreError> {
@@ -106,20 +107,20 @@ pub(super) fn record_of(row: &SqliteRow) -> Result<ClientRecord, StoreError> {
     })
 }
 
-async fn create(connection: &mut SqliteConnection, client: ClientRecord) -> Result<(), StoreError> {
+async fn create(transaction: &mut Transaction, client: ClientRecord) -> Result<(), StoreError> {
     query("INSERT INTO clients (id, secret, management, metadata, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")
         .bind(client.id.as_str())
         .bind(octets(client.secret.as_ref()))
         .bind(octets(client.management.as_ref()))
         .bind(client.metadata)
         .bind(client.created_at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(())
 }
 
-async fn update(connection: &mut SqliteConnection, client: ClientRecord) -> Result<bool, StoreError> {
+async fn update(transaction: &mut Transaction, client: ClientRecord) -> Result<bool, StoreError> {
     let updated = query(
         "UPDATE clients SET secret = ?2, management = ?3, metadata = ?4, created_at = ?5 WHERE id = ?1",
     )
@@ -128,7 +129,7 @@ async fn update(connection: &mut SqliteConnection, client: ClientRecord) -> Resu
     .bind(octets(client.management.as_ref()))
     .bind(client.metadata)
     .bind(client.created_at.0)
-    .execute(connection)
+    .execute(transaction.writing().await?)
     .await
     .map_err(fault)?;
     Ok(updated.rows_affected() > 0)
@@ -141,39 +142,39 @@ fn octets(hash: Option<&TokenHash>) -> Option<&[u8]> {
 /// One step of the removal; `None` when grants are left. With the last of them the client itself goes, so that no
 /// grant can be made in between.
 async fn remove(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     id: ClientId,
     at: UnixTime,
 ) -> Result<Option<Ended>, StoreError> {
     let whose = Whose::Client(&id);
-    if !grant::revoke_step(connection, whose, RevocationReason::ClientRemoved, at).await? {
+    if !grant::revoke_step(transaction, whose, RevocationReason::ClientRemoved, at).await? {
         return Ok(None);
     }
     query("DELETE FROM clients WHERE id = $1; DELETE FROM consents WHERE client_id = $1")
         .bind(id.as_str())
-        .execute(&mut *connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     let denied = query("INSERT INTO denied_clients (client_id, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
         .bind(id.as_str())
         .bind(at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(Some(if denied.rows_affected() > 0 { Ended::Now } else { Ended::Before }))
 }
 
-async fn allow(connection: &mut SqliteConnection, id: ClientId) -> Result<bool, StoreError> {
+async fn allow(transaction: &mut Transaction, id: ClientId) -> Result<bool, StoreError> {
     let allowed = query("DELETE FROM denied_clients WHERE client_id = ?1")
         .bind(id.as_str())
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(allowed.rows_affected() > 0)
 }
 
 async fn remember(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     user: Login,
     client: ClientId,
     scope: String,
@@ -184,7 +185,7 @@ async fn remember(
         .bind(client.as_str())
         .bind(scope)
         .bind(at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(())

@@ -1,13 +1,13 @@
 //! Authorization codes.
 
-use sqlx::{SqliteConnection, SqlitePool, query};
+use sqlx::{SqlitePool, query};
 
 use super::{
-    changes::Changes,
     fault::fault,
     grant,
     row::{column, grant_columns, grant_id_of, grant_of, time_of},
     token,
+    transaction::{Changes, Transaction},
 };
 use crate::{
     model::{GrantId, TokenHash, UnixTime},
@@ -36,7 +36,7 @@ pub(super) async fn code(readers: &SqlitePool, lookup: &TokenHash) -> Result<Opt
 }
 
 pub(super) async fn redeem(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     code: TokenHash,
     tokens: Vec<NewToken>,
     now: UnixTime,
@@ -48,13 +48,13 @@ pub(super) async fn redeem(
     )
     .bind(code.as_bytes().as_slice())
     .bind(now.0)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(transaction.reading())
     .await
     .map_err(fault)?;
     let Some(row) = row else { return Ok(Redeemed::Unknown) };
     let grant = grant_id_of(column(&row, "grant_id")?)?;
     if column(&row, "used")? {
-        return replayed(connection, grant, now).await;
+        return replayed(transaction, grant, now).await;
     }
     if !column::<bool>(&row, "unexpired")? {
         return Ok(Redeemed::Expired);
@@ -66,16 +66,16 @@ pub(super) async fn redeem(
         .and("UPDATE codes SET used_at = ?, wrapped_key = NULL WHERE lookup = ?")
         .bind(now.0)
         .bind(code.as_bytes().as_slice());
-    token::with_tokens(used, grant, &tokens, None).execute(connection).await?;
+    token::with_tokens(used, grant, &tokens, None).execute(transaction).await?;
     Ok(Redeemed::Done)
 }
 
 /// A code or device code that is used twice is known to someone else: what it gave ends (RFC 6749 §4.1.2).
 pub(super) async fn replayed(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     grant: GrantId,
     now: UnixTime,
 ) -> Result<Redeemed, StoreError> {
-    grant::revoke(connection, grant, RevocationReason::CodeReplayed, now).await?;
+    grant::revoke(transaction, grant, RevocationReason::CodeReplayed, now).await?;
     Ok(Redeemed::Replayed(grant))
 }

@@ -1,14 +1,14 @@
 //! Device codes (RFC 8628).
 
-use sqlx::{SqliteConnection, SqlitePool, query, query_scalar, sqlite::SqliteRow};
+use sqlx::{SqlitePool, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
-    changes::Changes,
     code,
     fault::{corrupt, fault},
     grant,
     row::{client_of, column, grant_columns, grant_id_of, grant_of, hash_of, public_key_of, scope_of},
     token,
+    transaction::{Changes, Transaction},
 };
 use crate::{
     model::{ClientId, TokenHash, UnixTime},
@@ -20,7 +20,7 @@ use crate::{
 /// What a question that came too early adds to the interval, in seconds (RFC 8628 §3.5).
 const SLOWER: i64 = 5;
 
-pub(super) async fn create(connection: &mut SqliteConnection, device: NewDevice) -> Result<(), StoreError> {
+pub(super) async fn create(transaction: &mut Transaction, device: NewDevice) -> Result<(), StoreError> {
     query(
         "INSERT INTO devices (lookup, user_code, client_id, scope, audience, public_key, details, created_at,
                               expires_at, interval, state)
@@ -37,7 +37,7 @@ pub(super) async fn create(connection: &mut SqliteConnection, device: NewDevice)
     .bind(device.expires_at.0)
     .bind(device.interval)
     .bind(DeviceState::Pending.as_str())
-    .execute(connection)
+    .execute(transaction.writing().await?)
     .await
     .map_err(fault)?;
     Ok(())
@@ -81,14 +81,14 @@ fn state_of(row: &SqliteRow) -> Result<DeviceState, StoreError> {
 
 /// Whether a device still waits for a decision.
 async fn undecided(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     user_code: &TokenHash,
     now: UnixTime,
 ) -> Result<Decided, StoreError> {
     let row = query("SELECT state FROM devices WHERE user_code = ?1 AND expires_at > ?2")
         .bind(user_code.as_bytes().as_slice())
         .bind(now.0)
-        .fetch_optional(connection)
+        .fetch_optional(transaction.reading())
         .await
         .map_err(fault)?;
     Ok(match row.map(|row| state_of(&row)).transpose()? {
@@ -99,39 +99,39 @@ async fn undecided(
 }
 
 pub(super) async fn approve(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     user_code: TokenHash,
     grant: NewGrant,
     now: UnixTime,
 ) -> Result<Decided, StoreError> {
-    let decided = undecided(connection, &user_code, now).await?;
+    let decided = undecided(transaction, &user_code, now).await?;
     if decided != Decided::Done {
         return Ok(decided);
     }
-    grant::create(connection, &grant).await?;
+    grant::create(transaction, &grant).await?;
     query("UPDATE devices SET state = ?2, grant_id = ?3 WHERE user_code = ?1")
         .bind(user_code.as_bytes().as_slice())
         .bind(DeviceState::Approved.as_str())
         .bind(grant.id.as_bytes().as_slice())
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(Decided::Done)
 }
 
 pub(super) async fn deny(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     user_code: TokenHash,
     now: UnixTime,
 ) -> Result<Decided, StoreError> {
-    let decided = undecided(connection, &user_code, now).await?;
+    let decided = undecided(transaction, &user_code, now).await?;
     if decided != Decided::Done {
         return Ok(decided);
     }
     query("UPDATE devices SET state = ?2 WHERE user_code = ?1")
         .bind(user_code.as_bytes().as_slice())
         .bind(DeviceState::Denied.as_str())
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(Decided::Done)
@@ -153,7 +153,7 @@ pub(super) async fn is_known(
 }
 
 pub(super) async fn poll(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     lookup: TokenHash,
     client: ClientId,
     now: UnixTime,
@@ -164,7 +164,7 @@ pub(super) async fn poll(
     )
     .bind(lookup.as_bytes().as_slice())
     .bind(client.as_str())
-    .fetch_optional(&mut *connection)
+    .fetch_optional(transaction.reading())
     .await
     .map_err(fault)?;
     let Some(row) = row else { return Ok(DevicePoll::Unknown) };
@@ -177,18 +177,18 @@ pub(super) async fn poll(
     }
     match state {
         DeviceState::Denied => Ok(DevicePoll::Denied),
-        DeviceState::Approved | DeviceState::Used => approved(connection, column(&row, "grant_id")?).await,
+        DeviceState::Approved | DeviceState::Used => approved(transaction, column(&row, "grant_id")?).await,
         DeviceState::Pending => {
             let too_early = column::<Option<i64>>(&row, "not_before")?.is_some_and(|time| now.0 < time);
-            asked(connection, &lookup, too_early, now).await
+            asked(transaction, &lookup, too_early, now).await
         }
     }
 }
 
-async fn approved(connection: &mut SqliteConnection, grant: &[u8]) -> Result<DevicePoll, StoreError> {
+async fn approved(transaction: &mut Transaction, grant: &[u8]) -> Result<DevicePoll, StoreError> {
     let row = query(concat!("SELECT ", grant_columns!(), " FROM grants g WHERE g.id = ?1"))
         .bind(grant)
-        .fetch_one(connection)
+        .fetch_one(transaction.reading())
         .await
         .map_err(fault)?;
     Ok(DevicePoll::Approved(Box::new(grant_of(&row)?)))
@@ -196,7 +196,7 @@ async fn approved(connection: &mut SqliteConnection, grant: &[u8]) -> Result<Dev
 
 /// Remembers a question to which there is no answer yet.
 async fn asked(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     lookup: &TokenHash,
     too_early: bool,
     now: UnixTime,
@@ -205,14 +205,14 @@ async fn asked(
         .bind(lookup.as_bytes().as_slice())
         .bind(now.0)
         .bind(if too_early { SLOWER } else { 0 })
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(if too_early { DevicePoll::SlowDown } else { DevicePoll::Pending })
 }
 
 pub(super) async fn redeem(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     device: TokenHash,
     tokens: Vec<NewToken>,
     now: UnixTime,
@@ -224,13 +224,13 @@ pub(super) async fn redeem(
     )
     .bind(device.as_bytes().as_slice())
     .bind(now.0)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(transaction.reading())
     .await
     .map_err(fault)?;
     let Some(row) = row else { return Ok(Redeemed::Unknown) };
     let state = state_of(&row)?;
     if state == DeviceState::Used {
-        return code::replayed(connection, grant_id_of(column(&row, "grant_id")?)?, now).await;
+        return code::replayed(transaction, grant_id_of(column(&row, "grant_id")?)?, now).await;
     }
     if !column::<bool>(&row, "unexpired")? {
         return Ok(Redeemed::Expired);
@@ -243,6 +243,6 @@ pub(super) async fn redeem(
         .bind(DeviceState::Used.as_str())
         .bind(device.as_bytes().as_slice());
     let grant = grant_id_of(column(&row, "grant_id")?)?;
-    token::with_tokens(used, grant, &tokens, None).execute(connection).await?;
+    token::with_tokens(used, grant, &tokens, None).execute(transaction).await?;
     Ok(Redeemed::Done)
 }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
-use sqlx::{SqliteConnection, query, query_scalar};
+use sqlx::{query, query_scalar};
 
-use super::{SqliteStore, fault::fault};
+use super::{SqliteStore, fault::fault, transaction::Transaction};
 use crate::{
     model::{TokenHash, UnixTime},
     store::{Ephemeral, EphemeralKind, StoreError},
@@ -16,7 +16,7 @@ impl Ephemeral for SqliteStore {
         expires_at: UnixTime,
     ) -> Result<bool, StoreError> {
         let key = *key;
-        self.writer.run(move |connection| Box::pin(claim(connection, kind, key, expires_at))).await
+        self.writer.run(move |transaction| Box::pin(claim(transaction, kind, key, expires_at))).await
     }
 
     async fn count(
@@ -27,7 +27,7 @@ impl Ephemeral for SqliteStore {
         now: UnixTime,
     ) -> Result<u32, StoreError> {
         let key = *key;
-        self.writer.run(move |connection| Box::pin(count(connection, kind, key, expires_at, now))).await
+        self.writer.run(move |transaction| Box::pin(count(transaction, kind, key, expires_at, now))).await
     }
 
     async fn counted(&self, kind: EphemeralKind, key: &TokenHash, now: UnixTime) -> Result<u32, StoreError> {
@@ -50,7 +50,7 @@ impl Ephemeral for SqliteStore {
         expires_at: UnixTime,
     ) -> Result<(), StoreError> {
         let key = *key;
-        self.writer.run(move |connection| Box::pin(keep(connection, kind, key, value, expires_at))).await
+        self.writer.run(move |transaction| Box::pin(keep(transaction, kind, key, value, expires_at))).await
     }
 
     async fn kept(
@@ -72,12 +72,12 @@ impl Ephemeral for SqliteStore {
 
     async fn forget(&self, kind: EphemeralKind, key: &TokenHash) -> Result<bool, StoreError> {
         let key = *key;
-        self.writer.run(move |connection| Box::pin(forget(connection, kind, key))).await
+        self.writer.run(move |transaction| Box::pin(forget(transaction, kind, key))).await
     }
 }
 
 async fn claim(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     kind: EphemeralKind,
     key: TokenHash,
     expires_at: UnixTime,
@@ -87,14 +87,14 @@ async fn claim(
             .bind(kind.as_str())
             .bind(key.as_bytes().as_slice())
             .bind(expires_at.0)
-            .execute(connection)
+            .execute(transaction.writing().await?)
             .await
             .map_err(fault)?;
     Ok(taken.rows_affected() > 0)
 }
 
 async fn count(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     kind: EphemeralKind,
     key: TokenHash,
     expires_at: UnixTime,
@@ -110,7 +110,7 @@ async fn count(
     .bind(key.as_bytes().as_slice())
     .bind(expires_at.0)
     .bind(now.0)
-    .fetch_one(connection)
+    .fetch_one(transaction.writing().await?)
     .await
     .map_err(fault)?;
     Ok(small(count))
@@ -121,7 +121,7 @@ fn small(count: i64) -> u32 {
 }
 
 async fn keep(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     kind: EphemeralKind,
     key: TokenHash,
     value: Vec<u8>,
@@ -132,21 +132,21 @@ async fn keep(
         .bind(key.as_bytes().as_slice())
         .bind(value)
         .bind(expires_at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(())
 }
 
 async fn forget(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     kind: EphemeralKind,
     key: TokenHash,
 ) -> Result<bool, StoreError> {
     let removed = query("DELETE FROM ephemeral WHERE kind = ?1 AND key = ?2")
         .bind(kind.as_str())
         .bind(key.as_bytes().as_slice())
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(removed.rows_affected() > 0)

@@ -27,19 +27,19 @@ impl Exchanges for SqliteStore {
         now: UnixTime,
     ) -> Result<Redeemed, StoreError> {
         let code = *code;
-        self.writer.run(move |connection| Box::pin(code::redeem(connection, code, tokens, now))).await
+        self.writer.run(move |transaction| Box::pin(code::redeem(transaction, code, tokens, now))).await
     }
 
     async fn rotate_refresh_token(&self, rotation: Rotation) -> Result<Rotated, StoreError> {
-        self.writer.run(move |connection| Box::pin(token::rotate(connection, rotation))).await
+        self.writer.run(move |transaction| Box::pin(token::rotate(transaction, rotation))).await
     }
 
     async fn renew_refresh_token(&self, renewal: Renewal) -> Result<Rotated, StoreError> {
-        self.writer.run(move |connection| Box::pin(token::renew(connection, renewal))).await
+        self.writer.run(move |transaction| Box::pin(token::renew(transaction, renewal))).await
     }
 
     async fn create_device(&self, device: NewDevice) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(device::create(connection, device))).await
+        self.writer.run(move |transaction| Box::pin(device::create(transaction, device))).await
     }
 
     async fn device_by_user_code(
@@ -57,12 +57,12 @@ impl Exchanges for SqliteStore {
         now: UnixTime,
     ) -> Result<Decided, StoreError> {
         let code = *user_code;
-        self.writer.run(move |connection| Box::pin(device::approve(connection, code, grant, now))).await
+        self.writer.run(move |transaction| Box::pin(device::approve(transaction, code, grant, now))).await
     }
 
     async fn deny_device(&self, user_code: &TokenHash, now: UnixTime) -> Result<Decided, StoreError> {
         let code = *user_code;
-        self.writer.run(move |connection| Box::pin(device::deny(connection, code, now))).await
+        self.writer.run(move |transaction| Box::pin(device::deny(transaction, code, now))).await
     }
 
     async fn poll_device(
@@ -75,7 +75,7 @@ impl Exchanges for SqliteStore {
             return Ok(DevicePoll::Unknown);
         }
         let (lookup, client) = (*lookup, client.clone());
-        self.writer.run(move |connection| Box::pin(device::poll(connection, lookup, client, now))).await
+        self.writer.run(move |transaction| Box::pin(device::poll(transaction, lookup, client, now))).await
     }
 
     async fn redeem_device(
@@ -85,6 +85,6 @@ impl Exchanges for SqliteStore {
         now: UnixTime,
     ) -> Result<Redeemed, StoreError> {
         let device = *device;
-        self.writer.run(move |connection| Box::pin(device::redeem(connection, device, tokens, now))).await
+        self.writer.run(move |transaction| Box::pin(device::redeem(transaction, device, tokens, now))).await
     }
 }

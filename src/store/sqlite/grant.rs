@@ -1,12 +1,12 @@
 //! Grants and the ending of them.
 
-use sqlx::{SqliteConnection, SqlitePool, query, query_scalar};
+use sqlx::{SqlitePool, query, query_scalar};
 
 use super::{
-    changes::Changes,
     fault::fault,
     row::{grant_columns, grant_of},
     token,
+    transaction::{Changes, Transaction},
 };
 use crate::{
     model::{ClientId, GrantId, Login, UnixTime},
@@ -71,10 +71,10 @@ pub(super) async fn grants(readers: &SqlitePool, filter: &GrantFilter) -> Result
 }
 
 /// A grant goes in only while its client is not denied: a removal that was faster wins.
-pub(super) async fn create(connection: &mut SqliteConnection, grant: &NewGrant) -> Result<(), StoreError> {
+pub(super) async fn create(transaction: &mut Transaction, grant: &NewGrant) -> Result<(), StoreError> {
     let denied: Option<i64> = query_scalar("SELECT 1 FROM denied_clients WHERE client_id = ?1")
         .bind(grant.client.as_str())
-        .fetch_optional(&mut *connection)
+        .fetch_optional(transaction.reading())
         .await
         .map_err(fault)?;
     if denied.is_some() {
@@ -118,11 +118,11 @@ pub(super) async fn create(connection: &mut SqliteConnection, grant: &NewGrant) 
             .bind(code.expires_at.0)
             .bind(code.wrapped_key.as_slice());
     }
-    token::with_tokens(changes, grant.id, &grant.tokens, None).execute(connection).await
+    token::with_tokens(changes, grant.id, &grant.tokens, None).execute(transaction).await
 }
 
 pub(super) async fn revoke(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     id: GrantId,
     reason: RevocationReason,
     at: UnixTime,
@@ -133,13 +133,13 @@ pub(super) async fn revoke(
             .bind(id)
             .bind(at.0)
             .bind(reason.as_str())
-            .execute(&mut *connection)
+            .execute(transaction.writing().await?)
             .await
             .map_err(fault)?;
     if changed.rows_affected() == 0 {
         let known: Option<i64> = query_scalar("SELECT 1 FROM grants WHERE id = ?1")
             .bind(id)
-            .fetch_optional(connection)
+            .fetch_optional(transaction.reading())
             .await
             .map_err(fault)?;
         return Ok(if known.is_some() { Ended::Before } else { Ended::Unknown });
@@ -153,7 +153,7 @@ pub(super) async fn revoke(
     )
     .bind(id)
     .bind(at.0)
-    .execute(connection)
+    .execute(transaction.writing().await?)
     .await
     .map_err(fault)?;
     Ok(Ended::Now)
@@ -169,7 +169,7 @@ pub(super) enum Whose<'a> {
 /// Ends some grants. Says whether none is left; if so, the caller's change goes into the same transaction, and if
 /// not, there is a next step.
 pub(super) async fn revoke_step(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     whose: Whose<'_>,
     reason: RevocationReason,
     at: UnixTime,
@@ -187,8 +187,13 @@ pub(super) async fn revoke_step(
             user.as_str(),
         ),
     };
-    let told =
-        query(statement).bind(name).bind(at.0).bind(STEP).execute(&mut *connection).await.map_err(fault)?;
+    let told = query(statement)
+        .bind(name)
+        .bind(at.0)
+        .bind(STEP)
+        .execute(transaction.writing().await?)
+        .await
+        .map_err(fault)?;
     let count = told.rows_affected();
     if count == 0 {
         return Ok(true);
@@ -207,7 +212,7 @@ pub(super) async fn revoke_step(
     .bind(told.last_insert_rowid().saturating_sub_unsigned(count))
     .bind(at.0)
     .bind(reason.as_str())
-    .execute(connection)
+    .execute(transaction.writing().await?)
     .await
     .map_err(fault)?;
     Ok(count < u64::from(STEP))

@@ -1,6 +1,5 @@
 //! The embedded engine: one SQLite file in WAL mode, read by a small pool, written by one connection.
 
-mod changes;
 mod check;
 mod cleanup;
 mod client;
@@ -15,6 +14,7 @@ mod revocation;
 mod row;
 mod signing_key;
 mod token;
+mod transaction;
 mod user;
 mod writer;
 
@@ -137,12 +137,12 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 impl Store for SqliteStore {
     async fn create_grant(&self, grant: NewGrant) -> Result<(), StoreError> {
         self.writer
-            .run(move |connection| Box::pin(async move { grant::create(connection, &grant).await }))
+            .run(move |transaction| Box::pin(async move { grant::create(transaction, &grant).await }))
             .await
     }
 
     async fn add_token(&self, grant: GrantId, token: NewToken, now: UnixTime) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(token::add(connection, grant, token, now))).await
+        self.writer.run(move |transaction| Box::pin(token::add(transaction, grant, token, now))).await
     }
 
     async fn token(&self, lookup: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
@@ -163,12 +163,12 @@ impl Store for SqliteStore {
         reason: RevocationReason,
         at: UnixTime,
     ) -> Result<Ended, StoreError> {
-        self.writer.run(move |connection| Box::pin(grant::revoke(connection, id, reason, at))).await
+        self.writer.run(move |transaction| Box::pin(grant::revoke(transaction, id, reason, at))).await
     }
 
     async fn revoke_token(&self, lookup: &TokenHash, at: UnixTime) -> Result<Ended, StoreError> {
         let lookup = *lookup;
-        self.writer.run(move |connection| Box::pin(token::revoke(connection, lookup, at))).await
+        self.writer.run(move |transaction| Box::pin(token::revoke(transaction, lookup, at))).await
     }
 
     async fn revocations(&self, cursor: Option<RevocationCursor>) -> Result<RevocationPage, StoreError> {
@@ -184,7 +184,7 @@ impl Store for SqliteStore {
         key: SigningKeyRecord,
         replaces: Option<Replaces>,
     ) -> Result<bool, StoreError> {
-        self.writer.run(move |connection| Box::pin(signing_key::add(connection, key, replaces))).await
+        self.writer.run(move |transaction| Box::pin(signing_key::add(transaction, key, replaces))).await
     }
 
     async fn retire_signing_key(&self, kid: &str, at: UnixTime) -> Result<(), StoreError> {

@@ -1,8 +1,9 @@
-use sqlx::{SqliteConnection, SqlitePool, query, query_scalar};
+use sqlx::{SqlitePool, query, query_scalar};
 
 use super::{
     fault::fault,
     row::{column, time_of},
+    transaction::Transaction,
 };
 use crate::{
     model::UnixTime,
@@ -32,7 +33,7 @@ pub(super) async fn signing_keys(readers: &SqlitePool) -> Result<Vec<SigningKeyR
 }
 
 pub(super) async fn add(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     key: SigningKeyRecord,
     replaces: Option<Replaces>,
 ) -> Result<bool, StoreError> {
@@ -40,7 +41,7 @@ pub(super) async fn add(
         "SELECT kid FROM signing_keys WHERE algorithm = ?1 ORDER BY signs_from DESC, created_at DESC, kid LIMIT 1",
     )
     .bind(key.algorithm.as_str())
-    .fetch_optional(&mut *connection)
+    .fetch_optional(transaction.reading())
     .await
     .map_err(fault)?;
     if newest.as_ref() != replaces.as_ref().map(|old| &old.kid) {
@@ -50,7 +51,7 @@ pub(super) async fn add(
         query("UPDATE signing_keys SET retires_at = ?2 WHERE kid = ?1")
             .bind(old.kid)
             .bind(old.retires_at.0)
-            .execute(&mut *connection)
+            .execute(transaction.writing().await?)
             .await
             .map_err(fault)?;
     }
@@ -64,7 +65,7 @@ pub(super) async fn add(
     .bind(key.created_at.0)
     .bind(key.signs_from.0)
     .bind(key.retires_at.map(|at| at.0))
-    .execute(connection)
+    .execute(transaction.writing().await?)
     .await
     .map_err(fault)?;
     Ok(true)

@@ -1,11 +1,11 @@
 //! Access and refresh tokens.
 
-use sqlx::{SqliteConnection, SqlitePool, query, query_scalar, sqlite::SqliteRow};
+use sqlx::{SqlitePool, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
-    changes::Changes,
     fault::{corrupt, fault},
     row::{column, grant_columns, grant_id_of, grant_of, scope_of, time_of},
+    transaction::{Changes, Transaction},
 };
 use crate::{
     model::{CredentialKind, GrantId, TokenHash, TokenKind, UnixTime},
@@ -59,7 +59,7 @@ pub(super) fn credential_of(row: &SqliteRow) -> Result<Option<SealedCredential>,
     Ok(Some(SealedCredential { backend, kind, sealed: column(row, "sealed")? }))
 }
 
-/// Puts tokens of a grant that is known to be live behind other changes: all of them are one way to the connection's
+/// Puts tokens of a grant that is known to be live behind other changes: all of them are one way to the transaction's
 /// thread and back. Refresh tokens among them remember their predecessor.
 pub(super) fn with_tokens(
     mut changes: Changes,
@@ -91,7 +91,7 @@ pub(super) fn with_tokens(
 
 /// A token goes in only while its grant is live: a revocation that was faster wins.
 pub(super) async fn add(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     grant: GrantId,
     token: NewToken,
     now: UnixTime,
@@ -102,17 +102,17 @@ pub(super) async fn add(
     )
     .bind(grant.as_bytes().as_slice())
     .bind(now.0)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(transaction.reading())
     .await
     .map_err(fault)?;
     if live.is_none() {
         return Err(StoreError::GrantEnded);
     }
-    with_tokens(Changes::default(), grant, &[token], None).execute(connection).await
+    with_tokens(Changes::default(), grant, &[token], None).execute(transaction).await
 }
 
 pub(super) async fn revoke(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     lookup: TokenHash,
     at: UnixTime,
 ) -> Result<Ended, StoreError> {
@@ -123,13 +123,13 @@ pub(super) async fn revoke(
     )
     .bind(lookup)
     .bind(at.0)
-    .execute(&mut *connection)
+    .execute(transaction.writing().await?)
     .await
     .map_err(fault)?;
     if changed.rows_affected() == 0 {
         let known: Option<i64> = query_scalar("SELECT 1 FROM tokens WHERE lookup = ?1")
             .bind(lookup)
-            .fetch_optional(connection)
+            .fetch_optional(transaction.reading())
             .await
             .map_err(fault)?;
         return Ok(if known.is_some() { Ended::Before } else { Ended::Unknown });
@@ -137,7 +137,7 @@ pub(super) async fn revoke(
     query("INSERT INTO revocations (lookup, at) VALUES (?1, ?2)")
         .bind(lookup)
         .bind(at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(Ended::Now)
@@ -164,7 +164,7 @@ impl Usable {
 
 /// What stands against the use of a refresh token, or nothing.
 async fn usable(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     lookup: &TokenHash,
     now: UnixTime,
 ) -> Result<Result<Usable, Rotated>, StoreError> {
@@ -179,7 +179,7 @@ async fn usable(
     .bind(lookup.as_bytes().as_slice())
     .bind(now.0)
     .bind(TokenKind::Refresh.as_str())
-    .fetch_optional(connection)
+    .fetch_optional(transaction.reading())
     .await
     .map_err(fault)?;
     let Some(row) = row else { return Ok(Err(Rotated::Unknown)) };
@@ -196,11 +196,8 @@ async fn usable(
     Ok(Ok(Usable { grant, predecessor: column(&row, "predecessor")? }))
 }
 
-pub(super) async fn rotate(
-    connection: &mut SqliteConnection,
-    rotation: Rotation,
-) -> Result<Rotated, StoreError> {
-    let usable = match usable(connection, &rotation.old, rotation.now).await? {
+pub(super) async fn rotate(transaction: &mut Transaction, rotation: Rotation) -> Result<Rotated, StoreError> {
+    let usable = match usable(transaction, &rotation.old, rotation.now).await? {
         Ok(usable) => usable,
         Err(refused) => return Ok(refused),
     };
@@ -213,16 +210,13 @@ pub(super) async fn rotate(
         .bind(rotation.answer_until.0)
         .bind(rotation.old.as_bytes().as_slice());
     with_tokens(usable.forget_answer(changes), usable.grant, &rotation.tokens, Some(&rotation.old))
-        .execute(connection)
+        .execute(transaction)
         .await?;
     Ok(Rotated::Done)
 }
 
-pub(super) async fn renew(
-    connection: &mut SqliteConnection,
-    renewal: Renewal,
-) -> Result<Rotated, StoreError> {
-    let usable = match usable(connection, &renewal.refresh, renewal.now).await? {
+pub(super) async fn renew(transaction: &mut Transaction, renewal: Renewal) -> Result<Rotated, StoreError> {
+    let usable = match usable(transaction, &renewal.refresh, renewal.now).await? {
         Ok(usable) => usable,
         Err(refused) => return Ok(refused),
     };
@@ -231,7 +225,7 @@ pub(super) async fn renew(
         .bind(renewal.expires_at.0)
         .bind(renewal.refresh.as_bytes().as_slice());
     with_tokens(usable.forget_answer(changes), usable.grant, &[renewal.access], None)
-        .execute(connection)
+        .execute(transaction)
         .await?;
     Ok(Rotated::Done)
 }

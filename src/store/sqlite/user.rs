@@ -1,11 +1,12 @@
 use async_trait::async_trait;
-use sqlx::{SqliteConnection, query, query_scalar, sqlite::SqliteRow};
+use sqlx::{query, query_scalar, sqlite::SqliteRow};
 
 use super::{
     SqliteStore,
     fault::fault,
     grant::{self, Whose},
     row::{column, login_of},
+    transaction::Transaction,
 };
 use crate::{
     model::{Login, UnixTime},
@@ -15,7 +16,7 @@ use crate::{
 #[async_trait]
 impl Users for SqliteStore {
     async fn add_user(&self, user: UserRecord) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(add(connection, user))).await
+        self.writer.run(move |transaction| Box::pin(add(transaction, user))).await
     }
 
     async fn user(&self, login: &Login) -> Result<Option<UserRecord>, StoreError> {
@@ -48,7 +49,7 @@ impl Users for SqliteStore {
         loop {
             let change = Change { login: login.clone(), password: password.to_owned(), end_grants, at };
             let changed =
-                self.writer.run(move |connection| Box::pin(change_step(connection, change))).await?;
+                self.writer.run(move |transaction| Box::pin(change_step(transaction, change))).await?;
             if let Some(changed) = changed {
                 return Ok(changed);
             }
@@ -58,7 +59,8 @@ impl Users for SqliteStore {
     async fn remove_user(&self, login: &Login, at: UnixTime) -> Result<Ended, StoreError> {
         loop {
             let login = login.clone();
-            let removed = self.writer.run(move |connection| Box::pin(remove(connection, login, at))).await?;
+            let removed =
+                self.writer.run(move |transaction| Box::pin(remove(transaction, login, at))).await?;
             if let Some(ended) = removed {
                 return Ok(ended);
             }
@@ -75,22 +77,22 @@ pub(super) fn user_of(row: &SqliteRow) -> Result<UserRecord, StoreError> {
     })
 }
 
-async fn add(connection: &mut SqliteConnection, user: UserRecord) -> Result<(), StoreError> {
+async fn add(transaction: &mut Transaction, user: UserRecord) -> Result<(), StoreError> {
     query("INSERT INTO users (login, password, created_at, changed_at) VALUES (?1, ?2, ?3, ?4)")
         .bind(user.login.as_str())
         .bind(user.password)
         .bind(user.created_at.0)
         .bind(user.changed_at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(())
 }
 
-async fn is_known(connection: &mut SqliteConnection, login: &Login) -> Result<bool, StoreError> {
+async fn is_known(transaction: &mut Transaction, login: &Login) -> Result<bool, StoreError> {
     let known: Option<i64> = query_scalar("SELECT 1 FROM users WHERE login = ?1")
         .bind(login.as_str())
-        .fetch_optional(connection)
+        .fetch_optional(transaction.reading())
         .await
         .map_err(fault)?;
     Ok(known.is_some())
@@ -104,13 +106,13 @@ struct Change {
 }
 
 /// One step of a change of password; `None` when grants are left. The password changes with the last of them.
-async fn change_step(connection: &mut SqliteConnection, change: Change) -> Result<Option<bool>, StoreError> {
+async fn change_step(transaction: &mut Transaction, change: Change) -> Result<Option<bool>, StoreError> {
     let Change { login, password, end_grants, at } = change;
-    if !is_known(connection, &login).await? {
+    if !is_known(transaction, &login).await? {
         return Ok(Some(false));
     }
     let reason = RevocationReason::PasswordChanged;
-    if end_grants && !grant::revoke_step(connection, Whose::User(&login), reason, at).await? {
+    if end_grants && !grant::revoke_step(transaction, Whose::User(&login), reason, at).await? {
         return Ok(None);
     }
     query("UPDATE users SET password = ?2, changed_at = iif(?3, ?4, changed_at) WHERE login = ?1")
@@ -118,7 +120,7 @@ async fn change_step(connection: &mut SqliteConnection, change: Change) -> Resul
         .bind(password)
         .bind(end_grants)
         .bind(at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(Some(true))
@@ -126,20 +128,20 @@ async fn change_step(connection: &mut SqliteConnection, change: Change) -> Resul
 
 /// One step of the removal; `None` when grants are left. The user goes with the last of them.
 async fn remove(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     login: Login,
     at: UnixTime,
 ) -> Result<Option<Ended>, StoreError> {
-    if !is_known(connection, &login).await? {
+    if !is_known(transaction, &login).await? {
         return Ok(Some(Ended::Unknown));
     }
     let whose = Whose::User(&login);
-    if !grant::revoke_step(connection, whose, RevocationReason::UserRemoved, at).await? {
+    if !grant::revoke_step(transaction, whose, RevocationReason::UserRemoved, at).await? {
         return Ok(None);
     }
     query("DELETE FROM users WHERE login = $1; DELETE FROM consents WHERE user = $1")
         .bind(login.as_str())
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(Some(Ended::Now))

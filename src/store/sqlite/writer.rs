@@ -1,12 +1,12 @@
 use std::{pin::Pin, time::Duration};
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection, query, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
-use super::fault;
+use super::transaction::Transaction;
 use crate::store::StoreError;
 
 /// Writes that wait at most.
@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 type Written<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
-type Job = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c> + Send>;
+type Job = Box<dyn for<'c> FnOnce(&'c mut Transaction) -> Running<'c> + Send>;
 type Running<'c> = Pin<Box<dyn Future<Output = Done> + Send + 'c>>;
 /// Tells the caller, once it is known whether the commit stands.
 type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -31,8 +31,6 @@ struct Done {
 
 /// The one connection that writes. Writes that wait together share one commit, and so one `fsync`; each is a
 /// savepoint of its own, so that one which fails undoes itself alone.
-///
-/// Every statement costs a way to the connection's thread and back, so those around a job go together.
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -54,12 +52,12 @@ impl Writer {
     pub(super) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Written<'c, T> + Send + 'static,
+        W: for<'c> FnOnce(&'c mut Transaction) -> Written<'c, T> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job: Job = Box::new(move |transaction| {
             Box::pin(async move {
-                let result = work(connection).await;
+                let result = work(transaction).await;
                 let stays = result.is_ok();
                 let acknowledge: Acknowledge = Box::new(move |committed| {
                     // A caller that went away needs no answer.
@@ -88,10 +86,9 @@ async fn run(connection: SqliteConnection, options: SqliteConnectOptions, mut jo
             Some(connection) => Ok(connection),
             None => options.connect().await,
         };
-        let Ok(mut connection) = connection else { continue };
-        if commit(&mut connection, first, &mut jobs).await {
-            open = Some(connection);
-        }
+        let Ok(connection) = connection else { continue };
+        let Ok(transaction) = Transaction::begin(connection).await else { continue };
+        open = commit(transaction, first, &mut jobs).await;
     }
     if let Some(connection) = open {
         // Closing writes the log back into the file. What cannot be closed is recovered at the next start.
@@ -99,52 +96,32 @@ async fn run(connection: SqliteConnection, options: SqliteConnectOptions, mut jo
     }
 }
 
-/// Does `first` and whatever else waits in one transaction. Says whether the connection is still good.
-async fn commit(connection: &mut SqliteConnection, first: Job, jobs: &mut mpsc::Receiver<Job>) -> bool {
-    if execute(connection, "BEGIN IMMEDIATE; SAVEPOINT job").await.is_err() {
-        return false;
-    }
+/// Does `first` and whatever else waits in one transaction. Gives the connection back if it is still good; if not,
+/// it is closed, which undoes everything.
+async fn commit(
+    mut transaction: Transaction,
+    first: Job,
+    jobs: &mut mpsc::Receiver<Job>,
+) -> Option<SqliteConnection> {
     let mut acknowledges = Vec::new();
-    let mut committed = do_jobs(connection, first, jobs, &mut acknowledges).await;
-    if committed.is_ok() {
-        committed = execute(connection, "COMMIT").await;
+    let mut next = Some(first);
+    let mut whole = Ok(());
+    while let Some(job) = next {
+        let done = job(&mut transaction).await;
+        acknowledges.push(done.acknowledge);
+        whole = transaction.end_of_job(done.stays).await;
+        let goes_on = whole.is_ok() && acknowledges.len() < BATCH;
+        next = if goes_on { jobs.try_recv().ok() } else { None };
     }
-    // Where something is wrong with the whole transaction, the connection is closed, which undoes it.
-    let good = committed.is_ok();
+    let ended = match whole {
+        Ok(()) => transaction.commit().await,
+        Err(broken) => Err(broken),
+    };
+    let committed = ended.as_ref().map(|_| ()).map_err(Clone::clone);
     for acknowledge in acknowledges {
         acknowledge(committed.clone());
     }
-    good
-}
-
-/// # Errors
-/// [`StoreError`] when a job could not be undone: the transaction must not be committed.
-async fn do_jobs(
-    connection: &mut SqliteConnection,
-    first: Job,
-    jobs: &mut mpsc::Receiver<Job>,
-    acknowledges: &mut Vec<Acknowledge>,
-) -> Result<(), StoreError> {
-    let mut job = first;
-    loop {
-        let done = job(connection).await;
-        acknowledges.push(done.acknowledge);
-        if !done.stays {
-            execute(connection, "ROLLBACK TO job").await?;
-        }
-        if acknowledges.len() >= BATCH {
-            return Ok(());
-        }
-        let Ok(next) = jobs.try_recv() else { return Ok(()) };
-        if done.stays {
-            execute(connection, "RELEASE job; SAVEPOINT job").await?;
-        }
-        job = next;
-    }
-}
-
-async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), StoreError> {
-    query(statement).execute(connection).await.map(drop).map_err(fault)
+    ended.ok()
 }
 
 fn stopped() -> StoreError {

@@ -71,7 +71,7 @@ async fn what_is_no_token_has_ended_already() {
     }
     house.redeem(&code).await.unwrap();
     assert_eq!(code_of(revoke(&house, &[("client_id", "open")]).await), ErrorCode::InvalidRequest);
-    assert_eq!(code_of(revoke(&house, &[("token", "x")]).await), ErrorCode::InvalidClient);
+    assert_eq!(code_of(revoke(&house, &[("token", "x")]).await), ErrorCode::InvalidRequest);
     house.go_down();
     let pairs = [("client_id", "open"), ("token", &*unknown)];
     assert_eq!(code_of(revoke(&house, &pairs).await), ErrorCode::TemporarilyUnavailable);

@@ -91,18 +91,17 @@ async fn of_fifty_uses_of_one_refresh_token_at_once_one_rotates_and_all_get_its_
 #[tokio::test]
 async fn a_stolen_refresh_token_ends_the_grant_for_thief_and_person() {
     let house = House::new().await;
-    for thief_is_first in [true, false] {
-        let (code, grant) = house.code_for(Setup::default()).await;
-        let stolen = house.redeem(&code).await.unwrap();
-        let stolen = member(&stolen, "refresh_token");
-        let first = house.refresh(later(100), stolen).await.unwrap();
-        let next = house.refresh(later(200), member(&first, "refresh_token")).await.unwrap();
-        assert_eq!(code_of(house.refresh(later(300), stolen).await), ErrorCode::InvalidGrant);
-        assert_eq!(end_of(&house, grant).await, Some(RevocationReason::RefreshReused), "{thief_is_first}");
-        assert!(!house.opens(member(&next, "access_token"), later(300)).await);
-        let dead = house.refresh(later(300), member(&next, "refresh_token")).await;
-        assert_eq!(code_of(dead), ErrorCode::InvalidGrant);
-    }
+    let (code, grant) = house.code_for(Setup::default()).await;
+    let stolen = member(&house.redeem(&code).await.unwrap(), "refresh_token").to_owned();
+    // Whichever of the two was first: the other one comes with a token that was replaced.
+    let first = house.refresh(later(100), &stolen).await.unwrap();
+    let next = house.refresh(later(200), member(&first, "refresh_token")).await.unwrap();
+    assert_eq!(code_of(house.refresh(later(300), &stolen).await), ErrorCode::InvalidGrant);
+    assert_eq!(end_of(&house, grant).await, Some(RevocationReason::RefreshReused));
+    assert!(!house.opens(member(&next, "access_token"), later(300)).await);
+    let dead = house.refresh(later(300), member(&next, "refresh_token")).await;
+    assert_eq!(code_of(dead), ErrorCode::InvalidGrant);
+    assert!(!house.store.holds_credentials(grant).await.unwrap());
 }
 
 #[tokio::test]
