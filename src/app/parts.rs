@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, refusals::Refusals};
+use super::{Config, logout::LogoutNotices, refusals::Refusals};
 use crate::{
     admin::BindError,
     directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
@@ -53,6 +53,8 @@ pub struct Parts {
     pub connections: Arc<Connections>,
     /// Connections beyond the limits.
     pub(super) refusals: Refusals,
+    /// Tells clients that a grant has ended.
+    logout_notices: LogoutNotices,
     /// Started before the first token is looked up, so that no revocation is missed.
     revocations: Mutex<Option<RevocationFeed>>,
 }
@@ -69,6 +71,9 @@ pub enum AppError {
     /// The data folder or the server key cannot be used.
     #[error("{0}")]
     Data(String),
+    /// No HTTP client for logout notices.
+    #[error("clients cannot be told of sign-outs: {0}")]
+    Http(#[from] reqwest::Error),
     /// Passwords cannot be hashed.
     #[error("{0}")]
     Hashing(#[from] HashError),
@@ -136,6 +141,7 @@ impl Parts {
         let connections = Arc::new(Connections::new(&config.limits));
         let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
         let issuer = Arc::new(issuer);
+        let logout_notices = LogoutNotices::new(Arc::clone(&issuer))?;
         Ok(Self {
             config,
             store,
@@ -147,6 +153,7 @@ impl Parts {
             client_authorities,
             connections,
             refusals: Refusals::default(),
+            logout_notices,
             revocations,
         })
     }
@@ -166,6 +173,7 @@ impl Parts {
     pub(super) fn end(&self, what: Revoked) {
         match what {
             Revoked::Grant(grant) => {
+                self.logout_notices.tell(grant);
                 let sessions = self.end_grant(grant);
                 if sessions > 0 {
                     tracing::info!(%grant, sessions, "sessions of a revoked grant ended");

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::{GrantType, Issuer, Registration};
+use super::{GrantType, Issuer, MutualTls, Registration};
 use crate::{
     model::{Protocol, Scope},
     token::Jwk,
@@ -25,6 +25,8 @@ pub enum Endpoint {
     DeviceAuthorization,
     /// RFC 9126 §2.
     PushedAuthorization,
+    /// OpenID Connect RP-Initiated Logout §2.
+    EndSession,
     /// RFC 7517 §5.
     Keys,
     /// The page where a person approves a device (RFC 8628 §3.3).
@@ -43,6 +45,7 @@ impl Endpoint {
             Self::UserInfo => "/oauth/userinfo",
             Self::DeviceAuthorization => "/oauth/device_authorization",
             Self::PushedAuthorization => "/oauth/par",
+            Self::EndSession => "/oauth/logout",
             Self::Keys => "/oauth/jwks",
             Self::Device => "/device",
         }
@@ -119,10 +122,36 @@ pub struct ServerMetadata {
     pub ui_locales_supported: [&'static str; 2],
     /// Tokens can be bound to a client's certificate (RFC 8705 §3.3).
     pub tls_client_certificate_bound_access_tokens: bool,
+    /// Where clients can show a certificate, if not at the same addresses (RFC 8705 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls_endpoint_aliases: Option<MutualTlsAliases>,
+    /// Where people sign out (OpenID Connect RP-Initiated Logout §2.1).
+    pub end_session_endpoint: String,
+    /// Clients are told that a grant has ended (OpenID Connect Back-Channel Logout §2.1).
+    pub backchannel_logout_supported: bool,
+    /// They are told which, by `sid`.
+    pub backchannel_logout_session_supported: bool,
     /// The resources that the tokens are for (RFC 9728 §4).
     pub protected_resources: Vec<String>,
     /// A page for people.
     pub service_documentation: String,
+}
+
+/// The endpoints that clients authenticate to, where they can show a certificate (RFC 8705 §5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MutualTlsAliases {
+    /// As in [`ServerMetadata`].
+    pub token_endpoint: String,
+    /// As in [`ServerMetadata`].
+    pub revocation_endpoint: String,
+    /// As in [`ServerMetadata`].
+    pub introspection_endpoint: String,
+    /// As in [`ServerMetadata`].
+    pub userinfo_endpoint: String,
+    /// As in [`ServerMetadata`].
+    pub device_authorization_endpoint: String,
+    /// As in [`ServerMetadata`].
+    pub pushed_authorization_request_endpoint: String,
 }
 
 /// The metadata of the mail service as a protected resource (RFC 9728 §2).
@@ -143,7 +172,7 @@ pub struct JwkSet {
     pub keys: Vec<Jwk>,
 }
 
-/// Every way to authenticate, `none` first.
+/// Every way to authenticate: `none` first, those by certificate last.
 const AUTH_METHODS: [&str; 6] = [
     "none",
     "client_secret_basic",
@@ -180,7 +209,11 @@ impl Issuer {
             Registration::Open | Registration::Token => true,
             Registration::Closed => false,
         };
-        let [_, authenticated @ ..] = &AUTH_METHODS;
+        let shows_certificates = self.config.mutual_tls != MutualTls::Off;
+        let [without_certificates @ .., _, _] = &AUTH_METHODS;
+        let methods: &'static [&'static str] =
+            if shows_certificates { &AUTH_METHODS } else { without_certificates };
+        let authenticated = methods.get(1..).unwrap_or_default();
         ServerMetadata {
             issuer: self.config.url.to_string(),
             authorization_endpoint: self.url_of(Endpoint::Authorization),
@@ -205,9 +238,9 @@ impl Issuer {
                 GrantType::DeviceCode,
                 GrantType::ClientCredentials,
             ],
-            token_endpoint_auth_methods_supported: &AUTH_METHODS,
+            token_endpoint_auth_methods_supported: methods,
             token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
-            revocation_endpoint_auth_methods_supported: &AUTH_METHODS,
+            revocation_endpoint_auth_methods_supported: methods,
             revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
             introspection_endpoint_auth_methods_supported: authenticated,
             introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
@@ -235,10 +268,27 @@ impl Issuer {
             request_uri_parameter_supported: false,
             prompt_values_supported: ["none", "login", "consent"],
             ui_locales_supported: ["en", "de"],
-            tls_client_certificate_bound_access_tokens: true,
+            tls_client_certificate_bound_access_tokens: shows_certificates,
+            mtls_endpoint_aliases: self.mutual_tls_aliases(),
+            end_session_endpoint: self.url_of(Endpoint::EndSession),
+            backchannel_logout_supported: true,
+            backchannel_logout_session_supported: true,
             protected_resources: vec![self.audience()],
             service_documentation: format!("{}/", self.audience()),
         }
+    }
+
+    fn mutual_tls_aliases(&self) -> Option<MutualTlsAliases> {
+        let MutualTls::At(origin) = &self.config.mutual_tls else { return None };
+        let at = |endpoint| format!("{origin}{}", self.path_of(endpoint));
+        Some(MutualTlsAliases {
+            token_endpoint: at(Endpoint::Token),
+            revocation_endpoint: at(Endpoint::Revocation),
+            introspection_endpoint: at(Endpoint::Introspection),
+            userinfo_endpoint: at(Endpoint::UserInfo),
+            device_authorization_endpoint: at(Endpoint::DeviceAuthorization),
+            pushed_authorization_request_endpoint: at(Endpoint::PushedAuthorization),
+        })
     }
 
     /// The URL of the metadata document that an error challenge points to (RFC 7628 §3.2.2).

@@ -11,6 +11,7 @@ mod discovery;
 mod error;
 mod exchange;
 mod keys;
+mod logout;
 mod mint;
 mod params;
 
@@ -34,13 +35,14 @@ pub use clients::{
     AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
     InvalidRedirectUri, KnownClient, RedirectUri, Registered, RegistrationError, Standing,
 };
-pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
+pub use discovery::{Endpoint, JwkSet, MutualTlsAliases, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
 pub use exchange::{
     Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
     TokenResponse, UserInfo,
 };
 pub use keys::{KeyRotation, KeyState, KeyStatus};
+pub use logout::LogoutNotice;
 pub use mint::{MintRequest, Minted};
 pub use params::Params;
 

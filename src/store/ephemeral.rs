@@ -77,6 +77,8 @@ pub enum EphemeralKind {
     Assertion,
     /// A pushed authorization request (RFC 9126).
     Pushed,
+    /// A client that was told that a grant has ended.
+    LogoutNotice,
     /// An initial access token (RFC 7591 §1.2).
     InitialAccess,
 }
@@ -89,6 +91,7 @@ impl EphemeralKind {
             Self::Answered => "answered",
             Self::Assertion => "assertion",
             Self::Pushed => "pushed",
+            Self::LogoutNotice => "logout_notice",
             Self::InitialAccess => "initial_access",
         }
     }

@@ -26,6 +26,7 @@ pub(super) fn routes(house: &Arc<House>) -> Router {
     let path = |endpoint| house.issuer.path_of(endpoint);
     Router::new()
         .route(&path(Endpoint::Authorization), get(authorize).post(authorize_by_form))
+        .route(&path(Endpoint::EndSession), get(log_out).post(log_out_by_form))
         .route(SIGN_IN_PATH, post(sign_in))
         .route(CONSENT_PATH, post(consent))
         .route(&path(Endpoint::Device), get(device).post(device_code))
@@ -94,6 +95,23 @@ async fn consent(State(house): State<Arc<House>>, request: Request) -> Response 
     pages::respond(&answer, &house.frame(visit.messages, now, None))
 }
 
+/// OpenID Connect RP-Initiated Logout §2: who holds the ID token may ask, from anywhere.
+async fn log_out(State(house): State<Arc<House>>, request: Request) -> Response {
+    let visit = Visit::of(&request);
+    match Params::parse(request.uri().query().unwrap_or_default().as_bytes()) {
+        Ok(params) => house.log_out(visit, &params).await,
+        Err(error) => house.refuse(&error.into(), &visit),
+    }
+}
+
+async fn log_out_by_form(State(house): State<Arc<House>>, request: Request) -> Response {
+    let visit = Visit::of(&request);
+    match Form::read(request, &house.limits).await {
+        Ok(form) => house.log_out(visit, &form.params).await,
+        Err(problem) => house.refuse(&problem, &visit),
+    }
+}
+
 /// RFC 8628 §3.3.
 async fn device(State(house): State<Arc<House>>, request: Request) -> Response {
     let visit = Visit::of(&request);
@@ -137,6 +155,14 @@ impl House {
         let visit = visit.in_language(locales.and_then(Messages::of_locales));
         let now = UnixTime::now();
         let answer: Answer = self.issuer.authorize(params, visit.browser.as_ref(), now).await;
+        pages::respond(&answer, &self.frame(visit.messages, now, None))
+    }
+
+    async fn log_out(&self, visit: Visit, params: &Params) -> Response {
+        let locales = params.one("ui_locales").ok().flatten();
+        let visit = visit.in_language(locales.and_then(Messages::of_locales));
+        let now = UnixTime::now();
+        let answer = self.issuer.log_out(params, now).await;
         pages::respond(&answer, &self.frame(visit.messages, now, None))
     }
 

@@ -181,6 +181,7 @@ async fn the_metadata_names_what_is_built_and_nothing_else() {
         [
             ("authorization_endpoint", "authorize"),
             ("device_authorization_endpoint", "device_authorization"),
+            ("end_session_endpoint", "logout"),
             ("introspection_endpoint", "introspect"),
             ("jwks_uri", "jwks"),
             ("pushed_authorization_request_endpoint", "par"),

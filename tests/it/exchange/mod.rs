@@ -4,6 +4,7 @@ mod ask;
 mod attacks;
 mod code;
 mod device;
+mod logout;
 mod refresh;
 mod service;
 mod signed;
