@@ -12,8 +12,7 @@ use super::{
 use crate::{
     app::Config,
     issuer::{
-        AccessTokenFormat, AddedClient, Client, ClientMetadata, GrantType, InitialAccess, Issuer,
-        KnownClient, Standing,
+        AccessTokenFormat, AddedClient, Client, ClientMetadata, InitialAccess, Issuer, KnownClient, Standing,
     },
     model::{ClientId, Login, Secret, UnixTime},
     store::Ended,
