@@ -67,6 +67,16 @@ fn openid_client_learns_that_the_person_refused() {
 }
 
 #[test]
+fn openid_client_learns_that_nobody_is_signed_in() {
+    run("nobody_is_signed_in");
+}
+
+#[test]
+fn openid_client_registers_by_invitation_alone() {
+    Issuer::with_invitation().node("openid_client.mjs", "invited_client");
+}
+
+#[test]
 fn openid_client_introspects_tokens() {
     Issuer::start().with_resource_server().node("openid_client.mjs", "introspection");
 }

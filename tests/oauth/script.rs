@@ -29,7 +29,18 @@ enum Server {
 impl Issuer {
     /// The issuer of `bearward try`.
     pub(crate) fn start() -> Self {
-        let trial = Trial::start();
+        Self::start_with(&[])
+    }
+
+    /// An issuer at which clients register by invitation alone, and an `invitation` for one.
+    pub(crate) fn with_invitation() -> Self {
+        let mut issuer = Self::start_with(&[("BEARWARD_ISSUER__REGISTRATION", "token")]);
+        issuer.tell("invitation", &["client", "invite", "--json"]);
+        issuer
+    }
+
+    fn start_with(environment: &[(&str, &str)]) -> Self {
+        let trial = Trial::start_with(environment);
         let facts = trial.document.clone();
         Self::new(Server::Trial(trial), facts)
     }
@@ -67,10 +78,14 @@ impl Issuer {
     }
 
     fn add_client(&mut self, name: &str, arguments: &[&str]) {
-        let arguments = [&["client", "add", "--json", "--name", name], arguments].concat();
+        self.tell(name, &[&["client", "add", "--json", "--name", name], arguments].concat());
+    }
+
+    /// Runs a command, whose answer the scripts find under `clients`.
+    fn tell(&mut self, name: &str, arguments: &[&str]) {
         let text = match &self.server {
-            Server::Trial(trial) => trial.succeed(&arguments, None),
-            Server::Serve { serve, .. } => serve.succeed(&arguments, ""),
+            Server::Trial(trial) => trial.succeed(arguments, None),
+            Server::Serve { serve, .. } => serve.succeed(arguments, ""),
         };
         self.facts["clients"][name] = serde_json::from_str(&text).expect("JSON");
     }

@@ -2,7 +2,7 @@ import { facts, run } from './support/parts.mjs'
 import assert from 'node:assert/strict'
 import * as client from 'openid-client'
 import { mailboxGetsShut, mailboxIsShut, mailboxLetsIn, openMailbox, stayInMailbox } from './support/mailbox.mjs'
-import { Person, REDIRECT_URI } from './support/person.mjs'
+import { Person, REDIRECT_URI, left } from './support/person.mjs'
 
 const issuer = new URL(facts.issuer)
 const alice = facts.users[0]
@@ -119,6 +119,32 @@ await run({
       const metadata = { token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [key] } }
       await signsIn(await register(metadata, authentication))
     }
+  },
+
+  async invited_client() {
+    const metadata = { redirect_uris: [REDIRECT_URI], token_endpoint_auth_method: 'client_secret_post' }
+    const uninvited = client.dynamicClientRegistration(issuer, metadata)
+    await assert.rejects(uninvited, (thrown) => thrown.status === 401)
+    const { initial_access_token: initialAccessToken } = facts.clients.invitation
+    const config = await client.dynamicClientRegistration(issuer, metadata, undefined, { initialAccessToken })
+    await signsIn(config)
+    // The invitation was for one.
+    const second = client.dynamicClientRegistration(issuer, metadata, undefined, { initialAccessToken })
+    await assert.rejects(second, (thrown) => thrown.status === 401)
+  },
+
+  async nobody_is_signed_in() {
+    const config = await openClient()
+    const url = client.buildAuthorizationUrl(config, {
+      redirect_uri: REDIRECT_URI,
+      scope: SCOPE,
+      prompt: 'none',
+      code_challenge: await client.calculatePKCECodeChallenge(client.randomPKCECodeVerifier()),
+      code_challenge_method: 'S256',
+    })
+    const answer = left(await new Person().open(url))
+    assert.equal(answer.searchParams.get('iss'), facts.issuer)
+    await assert.rejects(client.authorizationCodeGrant(config, answer), refused('login_required'))
   },
 
   async refresh() {

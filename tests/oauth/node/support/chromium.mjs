@@ -14,8 +14,8 @@ export const SMALL = { viewport: { width: 360, height: 640 }, isMobile: true, ha
 export async function browse(visit, { expected, tolerated, ...options } = {}) {
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
-    // Root has no sandbox; the certificate is trusted by the NSS database in $HOME.
-    args: process.getuid() === 0 ? ['--no-sandbox'] : [],
+    // Containers have little shared memory, and root has no sandbox; the certificate is trusted by the NSS database in $HOME.
+    args: ['--disable-dev-shm-usage', ...(process.getuid() === 0 ? ['--no-sandbox'] : [])],
   })
   try {
     const context = await browser.newContext({ locale: 'en', ...options })

@@ -2,6 +2,7 @@
 import { webcrypto } from 'node:crypto'
 
 globalThis.crypto ??= webcrypto
+globalThis.CryptoKey ??= webcrypto.CryptoKey
 
 /** The document of `bearward try --json`, and `clients`: those that were made on the command line. */
 export const facts = JSON.parse(process.env.FACTS)
