@@ -6,11 +6,20 @@ use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Parts;
-use crate::{net, telemetry::Front, tls, web};
+use crate::{
+    net::{self, ListenerConfig},
+    telemetry::Front,
+    tls, web,
+};
 
 /// Accepts until `stop`; each connection has its own task and holds its place among the limits.
-pub(super) async fn accept(parts: Arc<Parts>, socket: TcpListener, stop: CancellationToken) {
-    let tls = parts.tls.https();
+pub(super) async fn accept(
+    parts: Arc<Parts>,
+    listener: ListenerConfig,
+    socket: TcpListener,
+    stop: CancellationToken,
+) {
+    let tls = parts.tls(&listener).https();
     let router = parts.router();
     loop {
         let (tcp, peer) = tokio::select! {

@@ -22,7 +22,7 @@ pub(super) async fn accept(
     socket: TcpListener,
     stop: CancellationToken,
 ) {
-    let tls = parts.tls.mail(protocol);
+    let tls = parts.tls(&listener).mail(protocol);
     let front = Arc::new(Front { listener, protocol, tls });
     loop {
         let accepted = tokio::select! {

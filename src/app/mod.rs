@@ -21,7 +21,7 @@ pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, Tri
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{admin, issuer, limits, net, session, store, telemetry, tls, upstream};
+use crate::{admin, directory, issuer, limits, net, session, store, telemetry, tls, upstream};
 
 /// Everything that `serve` needs, checked.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Config {
     pub routes: Vec<upstream::Route>,
     /// The built-in issuer.
     pub issuer: issuer::Config,
+    /// Who may sign in.
+    pub directory: directory::Config,
     /// Live sessions.
     pub session: session::Config,
     /// Limits.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Config, refusals::Refusals};
 use crate::{
     admin::BindError,
-    directory::BackendDirectory,
+    directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
     issuer::{Issuer, IssuerError},
     limits::Connections,
     model::{GrantId, Scope, UnixTime},
@@ -19,7 +19,7 @@ use crate::{
     session::{Registry, Shared},
     store::{self, RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
-    tls::{Certificates, ServerTls, TlsError},
+    tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
     token::ServerKey,
     upstream::{Backends, BackendsError},
     validator::{self, RefusalPolicy, Validator},
@@ -41,14 +41,18 @@ pub struct Parts {
     pub issuer: Arc<Issuer>,
     /// What the issuer publishes; `None` when it is off.
     documents: Option<web::Documents>,
-    /// Checks mailbox passwords.
-    pub directory: Arc<BackendDirectory>,
+    /// Who may sign in.
+    pub directory: Arc<dyn PasswordCheck>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
     pub certificates: Arc<Certificates>,
     /// TLS toward clients.
-    pub tls: ServerTls,
+    tls: ServerTls,
+    /// The same, where clients are asked for a certificate.
+    tls_asking: ServerTls,
+    /// Whose word counts for such certificates.
+    pub client_authorities: ClientAuthorities,
     /// Who is connected, counted.
     pub connections: Arc<Connections>,
     /// Connections beyond the limits.
@@ -69,6 +73,9 @@ pub enum AppError {
     /// The data folder or the server key cannot be used.
     #[error("{0}")]
     Data(String),
+    /// Passwords cannot be hashed.
+    #[error("{0}")]
+    Hashing(#[from] HashError),
     /// The issuer's keys cannot be used.
     #[error("{0}")]
     Issuer(#[from] IssuerError),
@@ -95,6 +102,8 @@ impl Parts {
         let (store, server_key) = open_store(&config).await?;
         let certificates = Certificates::load(&config.tls)?;
         let tls = ServerTls::new(&certificates, config.tls.min_version)?;
+        let tls_asking = ServerTls::asking(&certificates, config.tls.min_version)?;
+        let client_authorities = ClientAuthorities::load(config.tls.client_ca.as_deref())?;
         let metrics = Arc::new(Metrics::new());
         let backends = Arc::new(Backends::new(
             config.backends.clone(),
@@ -108,7 +117,7 @@ impl Parts {
         let settings =
             validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
-        let directory = Arc::new(BackendDirectory::new(Arc::clone(&backends)));
+        let directory = directory(&config.directory, &backends, &store)?;
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
@@ -137,10 +146,17 @@ impl Parts {
             shared,
             certificates,
             tls,
+            tls_asking,
+            client_authorities,
             connections,
             refusals: Refusals::default(),
             revocations,
         })
+    }
+
+    /// TLS for a listener.
+    pub(super) const fn tls(&self, listener: &ListenerConfig) -> &ServerTls {
+        if listener.client_certificates { &self.tls_asking } else { &self.tls }
     }
 
     /// Empties the cache of a grant and ends its sessions; says how many. The store knows already.
@@ -175,6 +191,23 @@ impl Parts {
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
         })
     }
+}
+
+fn directory(
+    config: &directory::Config,
+    backends: &Arc<Backends>,
+    store: &Arc<dyn Store>,
+) -> Result<Arc<dyn PasswordCheck>, HashError> {
+    let hashing = Arc::new(Hashing::new()?);
+    let source = |source: &directory::Source| -> Arc<dyn PasswordCheck> {
+        match source {
+            directory::Source::Backend => Arc::new(BackendDirectory::new(Arc::clone(backends))),
+            directory::Source::Store => {
+                Arc::new(BuiltInDirectory::new(Arc::clone(store), Arc::clone(&hashing)))
+            }
+        }
+    };
+    Ok(Arc::new(Directory::new(config.sources.iter().map(source).collect())))
 }
 
 fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {

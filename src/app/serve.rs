@@ -94,7 +94,9 @@ impl Sockets {
     fn start(self, parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTracker) {
         for (listener, socket) in self.listeners {
             match listener.service {
-                net::Service::Https => tasks.spawn(https::accept(Arc::clone(parts), socket, stop.clone())),
+                net::Service::Https => {
+                    tasks.spawn(https::accept(Arc::clone(parts), listener, socket, stop.clone()))
+                }
                 net::Service::Mail(protocol) => {
                     tasks.spawn(mail::accept(Arc::clone(parts), listener, protocol, socket, stop.clone()))
                 }

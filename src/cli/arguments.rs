@@ -43,6 +43,9 @@ pub(super) enum Command {
     /// Make or look at access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after the built-in directory
+    #[command(subcommand)]
+    User(UserCommand),
     /// Show or end what users allowed clients
     #[command(subcommand)]
     Grant(GrantCommand),
@@ -132,6 +135,46 @@ pub(super) struct Issue {
     /// Read the mailbox password from standard input
     #[arg(long)]
     pub(super) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user
+    Add {
+        /// The login name
+        #[arg(value_parser = login)]
+        login: Login,
+        #[command(flatten)]
+        password: NewPassword,
+    },
+    /// The users
+    List,
+    /// Give a user another password; the user's grants end
+    Passwd {
+        /// The login name
+        #[arg(value_parser = login)]
+        login: Login,
+        #[command(flatten)]
+        password: NewPassword,
+    },
+    /// Remove a user; the user's grants end
+    Remove {
+        /// The login name
+        #[arg(value_parser = login)]
+        login: Login,
+    },
+}
+
+/// Where a new password comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct NewPassword {
+    /// Read the password from standard input
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+    /// Make a random password and print it
+    #[arg(long)]
+    pub(super) generate: bool,
 }
 
 #[derive(Debug, Subcommand)]

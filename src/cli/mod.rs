@@ -18,6 +18,7 @@ mod store;
 mod table;
 mod token;
 mod trial;
+mod user;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -60,5 +61,6 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Try(command) => trial::run(command, output).await,
         Command::Config(command) => config::run(command, file, output),
         Command::Session(command) => session::run(command, file, output).await,
+        Command::User(command) => user::run(command, file, output).await,
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, BufRead, Read, Write},
-    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
@@ -18,7 +17,7 @@ use crate::{
     model::{Login, Secret},
     store::{Location, Store},
     token::ServerKey,
-    upstream::{self, RouteMatch},
+    upstream,
 };
 
 /// Longest secret read, in octets: more than `limits.sasl_response` of base64, or any token or password. What is too
@@ -65,24 +64,11 @@ pub(super) fn warn(message: &str) {
     writeln!(io::stderr().lock(), "bearward: {message}").ok();
 }
 
-/// The backends that this user's sessions may go to. Routes by listener and server name are all taken for
-/// possible, because the session they would be judged by does not exist yet.
+/// The backends that this user's sessions may go to, the likeliest first.
 pub(super) fn backends_of<'a>(config: &'a Config, user: &Login) -> Vec<&'a upstream::Config> {
     if config.routes.is_empty() {
         return config.backends.iter().collect();
     }
-    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let key = upstream::RouteKey { login: user, listener: nowhere, sni: None };
-    let mut names: Vec<&str> = Vec::new();
-    for route in &config.routes {
-        let decides = route.matches(&key);
-        let may_match = matches!(route.matches, RouteMatch::Listener(_) | RouteMatch::Sni(_));
-        if decides || may_match {
-            names.push(&route.backend);
-        }
-        if decides {
-            break;
-        }
-    }
-    config.backends.iter().filter(|backend| names.contains(&&*backend.name)).collect()
+    let find = |name| config.backends.iter().find(|backend| &*backend.name == name);
+    upstream::possible_backends(&config.routes, user).into_iter().filter_map(find).collect()
 }

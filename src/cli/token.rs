@@ -104,7 +104,7 @@ async fn verify(config: &Config, user: &Login, password: &Secret) -> Result<(), 
     let here = IpAddr::from(Ipv4Addr::LOCALHOST);
     match directory.check(user, password, here).await {
         Ok(_) => Ok(()),
-        Err(CheckError::Wrong) => {
+        Err(CheckError::Unknown | CheckError::Wrong) => {
             Err(Failure::failed(format!("the mail server does not take this password for {user}")))
         }
         Err(error @ (CheckError::NoRoute | CheckError::Operator(_) | CheckError::Unavailable(_))) => {

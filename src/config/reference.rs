@@ -58,6 +58,7 @@ const SECTIONS: &[Section] = &[
             ("certificate", E("\"certs/fullchain.pem\"")),
             ("private_key", E("\"certs/privkey.pem\"")),
             ("min_version", D),
+            ("client_ca", E("\"certs/client-ca.pem\"")),
         ],
     ),
     example(
@@ -87,6 +88,7 @@ const SECTIONS: &[Section] = &[
             ("tls", D),
             ("allow_cleartext", E("false")),
             ("mechanisms", E("[\"OAUTHBEARER\", \"XOAUTH2\"]")),
+            ("client_certificates", E("false")),
             ("proxy_protocol_from", E("[\"10.0.0.0/8\"]")),
         ],
     ),
@@ -157,6 +159,7 @@ const SECTIONS: &[Section] = &[
             ("id_token_lifetime", D),
             ("max_sign_in_attempts", D),
             ("registration", D),
+            ("key_rotation", D),
         ],
     ),
     example(

@@ -4,7 +4,7 @@
 use super::{
     ConfigError,
     document::Document,
-    raw::{DirectorySource, Issuer, LoginKind, PasswordMode, Root, Service},
+    raw::{DirectorySource, LoginKind, PasswordMode, Root, Service},
 };
 
 /// Refuses the first key whose value asks for something that this version cannot do.
@@ -50,38 +50,19 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
     if !raw.issuer.enabled {
         return not_yet("issuer.enabled", "running without the built-in issuer");
     }
-    if raw.directory.source != [DirectorySource::Backend] {
-        return not_yet("directory.source", "a source other than \"backend\"");
+    let is_built = |source: &DirectorySource| match source {
+        DirectorySource::Backend | DirectorySource::Store => true,
+        DirectorySource::DovecotAuth
+        | DirectorySource::Ldap
+        | DirectorySource::Oidc
+        | DirectorySource::Saslauthd
+        | DirectorySource::Sql => false,
+    };
+    if !raw.directory.source.iter().all(is_built) {
+        return not_yet("directory.source", "a source other than \"backend\" and \"store\"");
     }
     if raw.passwords.mode == PasswordMode::Backend {
         return not_yet("passwords.mode", "passwords.mode = \"backend\"");
-    }
-    issuer(document, &raw.issuer)
-}
-
-fn issuer(document: &Document<'_>, raw: &Issuer) -> Result<(), ConfigError> {
-    let default = Issuer::default();
-    let unchanged = [
-        ("refresh_token_renew", raw.refresh_token_renew == default.refresh_token_renew),
-        ("refresh_grace", raw.refresh_grace == default.refresh_grace),
-        (
-            "authorization_code_lifetime",
-            raw.authorization_code_lifetime == default.authorization_code_lifetime,
-        ),
-        ("device_code_lifetime", raw.device_code_lifetime == default.device_code_lifetime),
-        ("id_token_lifetime", raw.id_token_lifetime == default.id_token_lifetime),
-        ("max_sign_in_attempts", raw.max_sign_in_attempts == default.max_sign_in_attempts),
-        ("registration", raw.registration == default.registration),
-    ];
-    for (key, is_default) in unchanged {
-        if !is_default {
-            return Err(document
-                .error(
-                    &format!("issuer.{key}"),
-                    "a value other than the default is not available in this version",
-                )
-                .help("leave the key out"));
-        }
     }
     Ok(())
 }

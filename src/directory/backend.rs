@@ -1,20 +1,17 @@
 //! The mail server knows the passwords: a password is right when it logs in.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 
 use super::{CheckError, PasswordCheck, Verified};
 use crate::{
     model::{Login, Secret},
-    upstream::{self, Backend, Backends, Blame, RouteKey},
+    upstream::{self, Backend, Backends, Blame},
 };
 
-/// Asks the backend that the user is routed to. Routes by listener or server name do not apply: a password is
-/// checked before any mail connection exists.
+/// Asks the backend that the user is routed to. A password is checked before any mail connection exists, so routes
+/// by listener or server name are only guessed at.
 #[derive(Debug)]
 pub struct BackendDirectory {
     backends: Arc<Backends>,
@@ -30,11 +27,10 @@ impl BackendDirectory {
 #[async_trait]
 impl PasswordCheck for BackendDirectory {
     async fn ask(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError> {
-        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let key = RouteKey { login, listener: nowhere, sni: None };
-        let backend = self.backends.route(&key).ok_or(CheckError::NoRoute)?;
+        let possible = self.backends.possible(login);
+        let Some(backend) = possible.first() else { return Err(CheckError::NoRoute) };
         let error = match backend.check_password(login, password, client).await {
-            Ok(()) => return Ok(Verified { seal_for: sealed(backend) }),
+            Ok(()) => return Ok(Verified { seal_for: sealed(&possible) }),
             Err(error) => error,
         };
         Err(match error.blame() {
@@ -45,7 +41,8 @@ impl PasswordCheck for BackendDirectory {
     }
 }
 
-fn sealed(backend: &Backend) -> Vec<Arc<str>> {
-    let config = backend.config();
-    if matches!(config.login, upstream::Login::Sealed) { vec![Arc::clone(&config.name)] } else { Vec::new() }
+/// The password was tried at one of them; a person's mailbox has one password.
+fn sealed(possible: &[&Arc<Backend>]) -> Vec<Arc<str>> {
+    let sealed = possible.iter().filter(|backend| matches!(backend.config().login, upstream::Login::Sealed));
+    sealed.map(|backend| Arc::clone(&backend.config().name)).collect()
 }

@@ -7,8 +7,12 @@
 //! It must not keep a password, and must not count attempts.
 
 mod backend;
+mod built_in;
+mod hashing;
 
 pub use backend::BackendDirectory;
+pub use built_in::BuiltInDirectory;
+pub use hashing::{HashError, Hashing};
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -16,6 +20,22 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::model::{Login, Secret};
+
+/// `[directory]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where people are looked up, in order.
+    pub sources: Vec<Source>,
+}
+
+/// Where people are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The mail server.
+    Backend,
+    /// The built-in directory.
+    Store,
+}
 
 /// A password was right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +51,9 @@ pub enum CheckError {
     /// It is wrong, or the user is unknown; which of them is not told.
     #[error("wrong user name or password")]
     Wrong,
+    /// The source does not know the user; another may. Whoever signs in is told [`CheckError::Wrong`].
+    #[error("the user is unknown to this source")]
+    Unknown,
     /// The source cannot be asked now; the password is not to blame.
     #[error("passwords cannot be checked now: {0}")]
     Unavailable(String),
@@ -59,6 +82,44 @@ pub trait PasswordCheck: Send + Sync {
         if password.is_empty() {
             return Err(CheckError::Wrong);
         }
-        self.ask(login, password, client).await
+        self.ask(login, password, client).await.map_err(|error| match error {
+            CheckError::Unknown => CheckError::Wrong,
+            CheckError::NoRoute
+            | CheckError::Operator(_)
+            | CheckError::Unavailable(_)
+            | CheckError::Wrong => error,
+        })
+    }
+}
+
+/// Several sources, asked in order. One that knows the user has the last word.
+pub struct Directory {
+    sources: Vec<Arc<dyn PasswordCheck>>,
+}
+
+impl Directory {
+    /// Of `sources`, in the order in which they are asked.
+    pub fn new(sources: Vec<Arc<dyn PasswordCheck>>) -> Self {
+        Self { sources }
+    }
+}
+
+#[async_trait]
+impl PasswordCheck for Directory {
+    async fn ask(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError> {
+        for source in &self.sources {
+            match source.ask(login, password, client).await {
+                Err(CheckError::Unknown) => {}
+                answer => return answer,
+            }
+        }
+        Err(CheckError::Wrong)
+    }
+}
+
+/// How many sources there are.
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Directory({} sources)", self.sources.len())
     }
 }

@@ -69,6 +69,19 @@ pub struct Config {
     pub registration: Registration,
     /// How long a key signs before the next one takes over.
     pub key_rotation: Duration,
+    /// Where clients can show a certificate.
+    pub mutual_tls: MutualTls,
+}
+
+/// Where OAuth clients can authenticate by a certificate (RFC 8705).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MutualTls {
+    /// Nowhere.
+    Off,
+    /// At the addresses that everybody uses.
+    Here,
+    /// At the same paths of another origin, such as `https://mail.example.org:8443` (RFC 8705 §5).
+    At(Arc<str>),
 }
 
 impl Config {
@@ -89,6 +102,7 @@ impl Config {
             max_sign_in_attempts: 5,
             registration: Registration::Open,
             key_rotation: Duration::from_secs(90 * DAY),
+            mutual_tls: MutualTls::Off,
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct ListenerConfig {
     pub tls: ListenerTls,
     /// Mechanisms offered, in order.
     pub mechanisms: Vec<Mechanism>,
+    /// Whether clients are asked for a certificate, which tokens may be bound to (RFC 8705).
+    pub client_certificates: bool,
 }
 
 /// What a listener speaks.

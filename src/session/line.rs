@@ -75,6 +75,8 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) sni: Option<Arc<str>>,
+    /// SHA-256 of the certificate that the client has shown.
+    pub(super) certificate: Option<[u8; 32]>,
     pub(super) front: Arc<Front>,
 }
 
@@ -147,8 +149,15 @@ async fn until_login(
     banner: Banner,
 ) -> Option<Handover> {
     let local = tcp.local_addr().ok()?;
-    let mut connection =
-        Connection { id: session_id(), protocol: front.protocol, peer, local, sni: None, front };
+    let mut connection = Connection {
+        id: session_id(),
+        protocol: front.protocol,
+        peer,
+        local,
+        sni: None,
+        certificate: None,
+        front,
+    };
     let mut client = MailStream::clear(tcp);
     if connection.front.listener.tls == ListenerTls::Implicit {
         client = handshake(shared, &mut connection, client).await?;
@@ -289,6 +298,7 @@ async fn handshake(shared: &Shared, connection: &mut Connection, client: MailStr
                 let version = if facts.version == "TLSv1.2" { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
                 shared.metrics.tls_handshake(version, facts.resumed);
                 connection.sni = facts.sni;
+                connection.certificate = facts.certificate;
             }
             Some(client)
         }

@@ -31,7 +31,11 @@ pub trait Clients: Send + Sync {
     async fn update_client(&self, client: ClientRecord) -> Result<bool, StoreError>;
 
     /// Removes a client's row and consents, puts its identifier on the deny list, and ends its grants with
-    /// [`super::RevocationReason::ClientRemoved`]. Works for clients without a row too.
+    /// [`super::RevocationReason::ClientRemoved`]. Works for clients without a row too, so that it is never
+    /// [`Ended::Unknown`]; on the deny list already, it is [`Ended::Before`].
+    ///
+    /// No grant of it is live when this returns. Many grants are ended in several steps, the row last: what an
+    /// outage interrupts is to be called again.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.

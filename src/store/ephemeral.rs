@@ -17,7 +17,8 @@ pub trait Ephemeral: Send + Sync {
         expires_at: UnixTime,
     ) -> Result<bool, StoreError>;
 
-    /// Counts one more, and says how many there are now. A count that had expired begins anew.
+    /// Counts one more, and says how many there are now. The first of a count says when it expires; a count that
+    /// had expired begins anew.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.

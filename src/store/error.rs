@@ -11,7 +11,7 @@ pub enum StoreError {
         "the store is damaged: {0}; run `bearward store check`, and restore a backup if it confirms this"
     )]
     Corrupt(String),
-    /// The grant takes no more tokens: unknown, revoked, or past its end.
+    /// The grant takes no more tokens: unknown, revoked, or past its end, or of a client that is denied.
     #[error("the grant has ended")]
     GrantEnded,
     /// A later version of this program has changed the store.

@@ -15,10 +15,11 @@ pub trait Exchanges: Send + Sync {
     async fn code(&self, lookup: &TokenHash) -> Result<Option<CodeRecord>, StoreError>;
 
     /// Uses a code and adds the tokens to its grant. A code that was used before ends its grant
-    /// (RFC 6749 §4.1.2), in the same transaction, with [`super::RevocationReason::CodeReplayed`].
+    /// (RFC 6749 §4.1.2), in the same transaction, with [`super::RevocationReason::CodeReplayed`], also when it
+    /// has expired meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when a token exists already.
+    /// [`StoreError::Conflict`] when a token exists already; the code then stays unused.
     async fn redeem_code(
         &self,
         code: &TokenHash,
@@ -28,10 +29,10 @@ pub trait Exchanges: Send + Sync {
 
     /// Uses a refresh token that is replaced: marks it used, removes its wrapped key, keeps the encrypted answer,
     /// removes the answer that its own predecessor kept, and adds the new tokens. A new refresh token remembers
-    /// the old one as its predecessor.
+    /// the old one as its predecessor. What is not [`Rotated::Done`] changes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when a token exists already.
+    /// [`StoreError::Conflict`] when a token exists already; the old one then stays unused.
     async fn rotate_refresh_token(&self, rotation: Rotation) -> Result<Rotated, StoreError>;
 
     /// Uses a refresh token that stays: moves its end, removes the answer that its predecessor kept, and adds the
@@ -57,10 +58,12 @@ pub trait Exchanges: Send + Sync {
         now: UnixTime,
     ) -> Result<Option<DeviceRecord>, StoreError>;
 
-    /// Stores the grant (whose public key is the device's) and lets the device fetch its tokens.
+    /// Stores the grant (whose public key is the device's) and lets the device fetch its tokens. What is not
+    /// [`Decided::Done`] stores nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the grant exists already.
+    /// [`StoreError::Conflict`] when the grant exists already; [`StoreError::GrantEnded`] when the client is on
+    /// the deny list.
     async fn approve_device(
         &self,
         user_code: &TokenHash,
@@ -74,8 +77,9 @@ pub trait Exchanges: Send + Sync {
     /// [`StoreError::Unavailable`] alone.
     async fn deny_device(&self, user_code: &TokenHash, now: UnixTime) -> Result<Decided, StoreError>;
 
-    /// A device asks for its tokens (RFC 8628 §3.4). Asking before the interval is over lengthens it by five
-    /// seconds (RFC 8628 §3.5). A device of another client is [`DevicePoll::Unknown`].
+    /// A device asks for its tokens (RFC 8628 §3.4). While nobody has answered, asking before the interval since
+    /// the last question is over lengthens it by five seconds (RFC 8628 §3.5). A device of another client is
+    /// [`DevicePoll::Unknown`].
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the row cannot be read as what it should be.
@@ -86,10 +90,11 @@ pub trait Exchanges: Send + Sync {
         now: UnixTime,
     ) -> Result<DevicePoll, StoreError>;
 
-    /// Uses an approved device code and adds the tokens to its grant. One that was used before ends its grant.
+    /// Uses an approved device code and adds the tokens to its grant. One that was used before ends its grant, as
+    /// a code does.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when a token exists already.
+    /// [`StoreError::Conflict`] when a token exists already; the device code then stays unused.
     async fn redeem_device(
         &self,
         device: &TokenHash,
@@ -137,7 +142,7 @@ pub enum Redeemed {
     Expired,
     /// It was used before; its grant has been ended.
     Replayed(GrantId),
-    /// Its grant has ended, or a device's was not approved.
+    /// Its grant has ended, or a device's was not approved. One that has expired too is [`Redeemed::Expired`].
     GrantEnded,
     /// There is no such code.
     Unknown,
@@ -176,14 +181,14 @@ pub struct Renewal {
 pub enum Rotated {
     /// It is used now, and the tokens are stored.
     Done,
-    /// It was used before.
+    /// It was used before, and its grant is live.
     Used {
         /// When.
         at: UnixTime,
         /// The answer that was given then, while it is kept.
         answer: Option<Vec<u8>>,
     },
-    /// It, or its grant, has expired or was ended.
+    /// Its grant has expired or was ended, or it was ended itself, or it has expired unused.
     Ended,
     /// There is no such refresh token.
     Unknown,
@@ -289,9 +294,9 @@ pub enum DevicePoll {
     SlowDown,
     /// It was refused.
     Denied,
-    /// It was approved; this is the grant.
+    /// It was approved; this is the grant, which may have ended since.
     Approved(Box<Grant>),
-    /// Its tokens were fetched before, for this grant.
+    /// Its tokens were fetched before, for this grant. Told after its end too.
     Used(GrantId),
     /// It is past its end.
     Expired,

@@ -48,6 +48,9 @@ use crate::model::{GrantId, TokenHash, UnixTime};
 /// revocation is told.
 pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// How long a device code that nobody approved is remembered after its end. Anyone may ask for one, so it is short.
+pub const DEVICE_RETENTION: Duration = Duration::from_secs(60 * 60);
+
 /// Where the store is.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -77,10 +80,11 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 /// The store's operations. Every one may answer [`StoreError::Unavailable`].
 #[async_trait]
 pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static {
-    /// Stores a grant, its sealed credentials and its first tokens: all of it or nothing.
+    /// Stores a grant, its sealed credentials, its code and its first tokens: all of it or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the grant or a token exists already.
+    /// [`StoreError::Conflict`] when the grant, the code or a token exists already; [`StoreError::GrantEnded`]
+    /// when the client is on the deny list.
     async fn create_grant(&self, grant: NewGrant) -> Result<(), StoreError>;
 
     /// Adds a token to a grant that is live at `now`.
@@ -108,7 +112,8 @@ pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static
     /// [`StoreError::Corrupt`] when a row cannot be read as what it should be.
     async fn grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, StoreError>;
 
-    /// Ends a grant and removes its sealed credentials and wrapped keys. The first reason stays.
+    /// Ends a grant and removes its sealed credentials, its wrapped keys (those of codes too) and kept answers. The
+    /// first reason stays.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.
@@ -119,7 +124,7 @@ pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static
         at: UnixTime,
     ) -> Result<Ended, StoreError>;
 
-    /// Ends one token and removes its wrapped key; its grant lives on.
+    /// Ends one token and removes its wrapped key and kept answer; its grant lives on.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.
@@ -155,9 +160,16 @@ pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static
         std::future::pending().await
     }
 
-    /// Removes the wrapped keys of expired tokens, and what ended [`RETENTION`] ago; at most `limit` rows of each
-    /// kind. Returns how many rows it touched; call again until that is zero. A grant that no token is left of
-    /// goes too, and is told as a revocation if it had not ended.
+    /// Removes what has had its time, at most `limit` rows of each kind. Returns how many rows it touched; call
+    /// again until that is zero.
+    ///
+    /// - At its end: the wrapped key of a token or code, a kept answer, an ephemeral fact, a signing key.
+    /// - [`RETENTION`] after its end: a token, a code, an approved device code, and, counted from its use, a
+    ///   refresh token that was replaced; a revocation, counted from when it was told.
+    /// - [`DEVICE_RETENTION`] after its end: a device code that was not approved.
+    ///
+    /// A grant that no token, code or device code is left of goes too, and is told as a revocation if it had not
+    /// ended.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.

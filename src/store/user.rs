@@ -24,8 +24,11 @@ pub trait Users: Send + Sync {
     /// [`StoreError::Corrupt`] when a row cannot be read as what it should be.
     async fn users(&self) -> Result<Vec<UserRecord>, StoreError>;
 
-    /// Replaces a user's password hash. With `end_grants` the user's grants end, with
-    /// [`super::RevocationReason::PasswordChanged`]; without, the hash alone is made anew.
+    /// Replaces a user's password hash; `false` when there is no such user, whose grants are then left alone. With
+    /// `end_grants` the user's grants end, with [`super::RevocationReason::PasswordChanged`], and the password
+    /// counts as changed; without, the hash alone is made anew.
+    ///
+    /// Many grants are ended in several steps, the password last, as [`super::Clients::remove_client`] does.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.
@@ -37,7 +40,10 @@ pub trait Users: Send + Sync {
         at: UnixTime,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a user and ends the user's grants, with [`super::RevocationReason::UserRemoved`].
+    /// Removes a user with what the user allowed once and for all, and ends the user's grants, with
+    /// [`super::RevocationReason::UserRemoved`]. The grants of a name without a row are left alone.
+    ///
+    /// Many grants are ended in several steps, the row last, as [`super::Clients::remove_client`] does.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.

@@ -15,6 +15,7 @@
 
 mod backlog;
 mod certificates;
+mod client_certificates;
 pub mod dev;
 mod error;
 mod material;
@@ -27,6 +28,7 @@ mod worker;
 use std::{path::PathBuf, sync::Arc};
 
 pub use certificates::Certificates;
+pub use client_certificates::{ClientAuthorities, PeerCertificate};
 pub use error::TlsError;
 pub use records::TlsFacts;
 pub use rustls::ServerConfig;
@@ -48,6 +50,8 @@ pub struct Config {
     pub min_version: MinVersion,
     /// The public name, for the self-signed certificate.
     pub hostname: Arc<str>,
+    /// PEM file of the authorities that vouch for client certificates.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Where a certificate chain and its key are.

@@ -6,7 +6,7 @@ use rustls::{
     unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic},
 };
 
-use super::{certificates, worker::Outgoing};
+use super::{certificates, client_certificates::thumbprint, worker::Outgoing};
 
 /// What a handshake agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct TlsFacts {
     pub resumed: bool,
     /// The server name that the client asked for.
     pub sni: Option<Arc<str>>,
+    /// SHA-256 of the certificate that the client has shown, where it was asked for one.
+    pub certificate: Option<[u8; 32]>,
 }
 
 /// The record layer of one connection, without I/O: ciphertext in, plaintext out, and back.
@@ -65,6 +67,11 @@ impl Records {
             cipher: suite.as_str().unwrap_or("unknown"),
             resumed: self.connection.handshake_kind() == Some(HandshakeKind::Resumed),
             sni: self.sni.clone(),
+            certificate: self
+                .connection
+                .peer_certificates()
+                .and_then(|chain| chain.first())
+                .map(|leaf| thumbprint(leaf)),
         })
     }
 

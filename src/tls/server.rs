@@ -4,7 +4,7 @@ use rustls::{ServerConfig, crypto::aws_lc_rs::Ticketer, server::NoServerSessionS
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Certificates, MinVersion, TlsError, provider, versions};
+use super::{Certificates, MinVersion, TlsError, client_certificates::AskForCertificate, provider, versions};
 use crate::model::Protocol;
 
 /// A TLS connection of the HTTPS listener.
@@ -28,7 +28,19 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError::Setup`] when the library refuses, which only a missing source of randomness makes likely.
     pub fn new(certificates: &Arc<Certificates>, min_version: MinVersion) -> Result<Self, TlsError> {
-        let service = |alpn: &[&str]| configuration(certificates, min_version, alpn).map(Arc::new);
+        Self::build(certificates, min_version, Ask::No)
+    }
+
+    /// The same, for listeners that ask their clients for a certificate (RFC 8705).
+    ///
+    /// # Errors
+    /// As [`ServerTls::new`].
+    pub fn asking(certificates: &Arc<Certificates>, min_version: MinVersion) -> Result<Self, TlsError> {
+        Self::build(certificates, min_version, Ask::Yes)
+    }
+
+    fn build(certificates: &Arc<Certificates>, min_version: MinVersion, ask: Ask) -> Result<Self, TlsError> {
+        let service = |alpn: &[&str]| configuration(certificates, min_version, alpn, ask).map(Arc::new);
         Ok(Self {
             https: service(&["h2", "http/1.1"])?,
             imap: service(mail_alpn(Protocol::Imap))?,
@@ -75,16 +87,27 @@ const fn mail_alpn(protocol: Protocol) -> &'static [&'static str] {
     }
 }
 
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy)]
+enum Ask {
+    No,
+    Yes,
+}
+
 fn configuration(
     certificates: &Arc<Certificates>,
     min_version: MinVersion,
     alpn: &[&str],
+    ask: Ask,
 ) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&versions(min_version))
-        .map_err(TlsError::setup)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::clone(certificates) as _);
+        .map_err(TlsError::setup)?;
+    let builder = match ask {
+        Ask::No => builder.with_no_client_auth(),
+        Ask::Yes => builder.with_client_cert_verifier(AskForCertificate::new()),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(certificates) as _);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config.max_early_data_size = 0;
     config.ticketer = Ticketer::new().map_err(TlsError::setup)?;

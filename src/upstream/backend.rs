@@ -13,7 +13,10 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::{Config, Route, RouteKey, Server, connect, connect::LoggedIn, connect::LoginError, login};
+use super::{
+    Config, Route, RouteKey, Server, connect, connect::LoggedIn, connect::LoginError, login,
+    route::possible_backends,
+};
 use crate::{
     model::{Login, Principal, Protocol, Secret, SessionId},
     proto::{ClientFacts, LoginAs, Offer},
@@ -269,6 +272,15 @@ impl Backends {
         }
         let name = &self.routes.iter().find(|route| route.matches(key))?.backend;
         self.backends.iter().find(|backend| backend.config.name == *name)
+    }
+
+    /// The backends that this user's sessions may go to, the likeliest first.
+    pub fn possible(&self, login: &Login) -> Vec<&Arc<Backend>> {
+        if self.routes.is_empty() {
+            return if let [only] = self.backends.as_slice() { vec![only] } else { Vec::new() };
+        }
+        let find = |name| self.backends.iter().find(|backend| &*backend.config.name == name);
+        possible_backends(&self.routes, login).into_iter().filter_map(find).collect()
     }
 
     /// What a client may be promised before its backend is known: what all backends of the protocol keep.

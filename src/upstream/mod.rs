@@ -18,7 +18,7 @@ mod route;
 pub use backend::{Backend, Backends, BackendsError, Probe};
 pub use connect::{Blame, LoggedIn, LoginError};
 pub use login::PlanError;
-pub use route::RouteKey;
+pub use route::{RouteKey, possible_backends};
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Which backend a session goes to.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{Route, RouteMatch};
 use crate::model::Login;
@@ -30,12 +30,52 @@ impl Route {
     }
 }
 
+/// The names of the backends that this user's sessions may go to, the likeliest first. Routes by listener and
+/// server name are all taken for possible, because the session that they would be judged by does not exist yet.
+pub fn possible_backends<'a>(routes: &'a [Route], login: &Login) -> Vec<&'a str> {
+    let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let key = RouteKey { login, listener: nowhere, sni: None };
+    let mut names: Vec<&str> = Vec::new();
+    for route in routes {
+        let decides = route.matches(&key);
+        if decides {
+            names.insert(0, &route.backend);
+            break;
+        }
+        if matches!(route.matches, RouteMatch::Listener(_) | RouteMatch::Sni(_)) {
+            names.push(&route.backend);
+        }
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    names.retain(|name| {
+        !seen.contains(name) && {
+            seen.push(name);
+            true
+        }
+    });
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn route(matches: RouteMatch) -> Route {
         Route { matches, backend: "main".into() }
+    }
+
+    #[test]
+    fn a_user_may_go_wherever_a_route_that_cannot_be_judged_yet_leads() {
+        let login = Login::parse("alice@example.org").unwrap();
+        let to = |matches, backend: &str| Route { matches, backend: backend.into() };
+        let listener = RouteMatch::Listener("127.0.0.1:993".parse().unwrap());
+        let routes = [
+            to(listener, "one"),
+            to(RouteMatch::Domain("example.net".into()), "two"),
+            to(RouteMatch::Domain("example.org".into()), "three"),
+            to(RouteMatch::Sni("mail.example.org".into()), "four"),
+        ];
+        assert_eq!(possible_backends(&routes, &login), ["three", "one"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::{ffi::OsString, fs, path::Path, time::Duration};
 
 use bearward::{
     config::{self, ConfigError, Loaded},
+    directory,
+    issuer::Registration,
     model::{Mechanism, Protocol},
     net::{ListenerTls, Service},
     store::Location,
@@ -247,16 +249,8 @@ fn what_this_version_cannot_do_is_refused_and_never_ignored() {
         ("[[route]]\nlookup = \"x\"\nbackend = \"main\"\n", "route[0].lookup"),
         ("[[trusted_issuer]]\nurl = \"https://a\"\n", "trusted_issuer"),
         ("[directory]\nsource = [\"ldap\"]\n", "directory.source"),
-        ("[directory]\nsource = []\n", "directory.source"),
         ("[passwords]\nmode = \"backend\"\n", "passwords.mode"),
         ("[issuer]\nenabled = false\n", "issuer.enabled"),
-        ("[issuer]\nregistration = \"closed\"\n", "issuer.registration"),
-        ("[issuer]\nrefresh_grace = \"1s\"\n", "issuer.refresh_grace"),
-        ("[issuer]\nrefresh_token_renew = \"1d\"\n", "issuer.refresh_token_renew"),
-        ("[issuer]\nauthorization_code_lifetime = \"2m\"\n", "issuer.authorization_code_lifetime"),
-        ("[issuer]\ndevice_code_lifetime = \"1m\"\n", "issuer.device_code_lifetime"),
-        ("[issuer]\nid_token_lifetime = \"1m\"\n", "issuer.id_token_lifetime"),
-        ("[issuer]\nmax_sign_in_attempts = 1\n", "issuer.max_sign_in_attempts"),
         ("[store]\nurl = \"postgres://a/b\"\n", "store.url"),
     ];
     for (more, key) in cases {
@@ -268,6 +262,71 @@ fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let defaults =
         "[issuer]\nregistration = \"open\"\nrefresh_grace = \"30s\"\n[passwords]\nmode = \"off\"\n";
     assert!(read(&format!("{MINIMAL}{defaults}")).is_ok());
+}
+
+#[test]
+fn every_lifetime_of_the_issuer_takes_effect() {
+    let issuer = read(&format!(
+        "{MINIMAL}[issuer]\naccess_token_lifetime = \"2h\"\nrefresh_token_lifetime = \"30d\"\n\
+         refresh_token_renew = \"1d\"\nrefresh_grace = \"10s\"\ngrant_lifetime = \"365d\"\n\
+         authorization_code_lifetime = \"2m\"\ndevice_code_lifetime = \"5m\"\nid_token_lifetime = \"1m\"\n\
+         max_sign_in_attempts = 3\nregistration = \"token\"\nkey_rotation = \"30d\"\n"
+    ))
+    .unwrap()
+    .config
+    .issuer;
+    const HOUR: u64 = 3600;
+    assert_eq!(issuer.access_token_lifetime, Duration::from_secs(2 * HOUR));
+    assert_eq!(issuer.refresh_token_lifetime, Duration::from_secs(30 * 24 * HOUR));
+    assert_eq!(issuer.refresh_token_renew, Duration::from_secs(24 * HOUR));
+    assert_eq!(issuer.refresh_grace, Duration::from_secs(10));
+    assert_eq!(issuer.grant_lifetime, Some(Duration::from_secs(365 * 24 * HOUR)));
+    assert_eq!(issuer.authorization_code_lifetime, Duration::from_secs(120));
+    assert_eq!(issuer.device_code_lifetime, Duration::from_secs(300));
+    assert_eq!(issuer.id_token_lifetime, Duration::from_secs(60));
+    assert_eq!(issuer.max_sign_in_attempts, 3);
+    assert_eq!(issuer.registration, Registration::Token);
+    assert_eq!(issuer.key_rotation, Duration::from_secs(30 * 24 * HOUR));
+}
+
+#[test]
+fn a_bad_value_of_the_issuer_is_told_with_file_line_and_key() {
+    let cases = [
+        ("access_token_lifetime", "\"0s\"", "must be at least 1s"),
+        ("access_token_lifetime", "\"366d\"", "must be at most 365d"),
+        ("refresh_token_lifetime", "\"0s\"", "must be at least 1s"),
+        ("refresh_token_renew", "\"90d\"", "must be less than refresh_token_lifetime"),
+        ("refresh_grace", "\"6m\"", "must be at most 5m"),
+        ("grant_lifetime", "\"0s\"", "must be at least 1s"),
+        ("authorization_code_lifetime", "\"0s\"", "must be at least 1s"),
+        ("authorization_code_lifetime", "\"11m\"", "must be at most 10m"),
+        ("device_code_lifetime", "\"59s\"", "must be at least 1m"),
+        ("device_code_lifetime", "\"2h\"", "must be at most 1h"),
+        ("id_token_lifetime", "\"0s\"", "must be at least 1s"),
+        ("id_token_lifetime", "\"2d\"", "must be at most 1d"),
+        ("max_sign_in_attempts", "0", "must be between 1 and 100"),
+        ("max_sign_in_attempts", "101", "must be between 1 and 100"),
+        ("key_rotation", "\"1d\"", "must be at least 2d"),
+    ];
+    for (key, value, message) in cases {
+        let sentence = fault_in(&format!("[issuer]\n{key} = {value}\n"));
+        let expected = format!("bearward.toml:5: issuer.{key}: {message}");
+        assert!(sentence.starts_with(&expected), "{sentence}\ninstead of\n{expected}");
+    }
+    assert!(
+        fault_in("[issuer]\nregistration = \"maybe\"\n").starts_with("bearward.toml:5: issuer.registration")
+    );
+}
+
+#[test]
+fn the_built_in_directory_stands_beside_no_sealed_backend() {
+    let sentence = fault_in("[directory]\nsource = [\"store\"]\n");
+    assert!(sentence.starts_with("bearward.toml:5: directory.source: holds \"store\", but backend \"main\""));
+    assert!(fault_in("[directory]\nsource = []\n").contains("directory.source: names no source"));
+    assert!(fault_in("[directory]\nsource = [\"backend\", \"backend\"]\n").contains("names a source twice"));
+    let trusted = format!("{MINIMAL}login = \"trusted\"\n[directory]\nsource = [\"store\", \"backend\"]\n");
+    let sources = read(&trusted).unwrap().config.directory.sources;
+    assert_eq!(sources, [directory::Source::Store, directory::Source::Backend]);
 }
 
 #[test]

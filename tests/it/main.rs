@@ -13,6 +13,7 @@ mod relay;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod tls_client_certificates;
 mod tls_upstream;
 
 mod attacks;

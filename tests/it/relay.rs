@@ -85,6 +85,7 @@ async fn rig(wires: Wires) -> Rig {
         default: Some(files.server),
         sni: Vec::new(),
         min_version: MinVersion::Tls12,
+        client_ca: None,
         hostname: "mail.example.org".into(),
     };
     let tls = ServerTls::new(&Certificates::load(&config).unwrap(), MinVersion::Tls12).unwrap();
@@ -498,6 +499,7 @@ async fn broken_tls_ends_the_session_as_the_clients_fault() {
         default: Some(files.server),
         sni: Vec::new(),
         min_version: MinVersion::Tls12,
+        client_ca: None,
         hostname: "mail.example.org".into(),
     };
     let tls = ServerTls::new(&Certificates::load(&config).unwrap(), MinVersion::Tls12).unwrap();

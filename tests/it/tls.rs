@@ -42,7 +42,13 @@ fn edge() -> Edge {
 }
 
 fn config(default: Option<CertificateFiles>, sni: Vec<(String, CertificateFiles)>) -> Config {
-    Config { default, sni, min_version: MinVersion::Tls12, hostname: "mail.example.org".into() }
+    Config {
+        default,
+        sni,
+        min_version: MinVersion::Tls12,
+        hostname: "mail.example.org".into(),
+        client_ca: None,
+    }
 }
 
 fn client_config(ca: &Path, version: &'static SupportedProtocolVersion, alpn: &[&str]) -> ClientConfig {

@@ -33,6 +33,7 @@ fn mail_server() -> MailServer {
         default: Some(files.clone()),
         sni: Vec::new(),
         min_version: MinVersion::Tls12,
+        client_ca: None,
         hostname: "mail.example.org".into(),
     };
     let tls = ServerTls::new(&Certificates::load(&config).unwrap(), MinVersion::Tls12).unwrap();

@@ -34,6 +34,8 @@ pub(in crate::config) struct Issuer {
     pub(in crate::config) max_sign_in_attempts: u32,
     /// Who may register clients: `open` everybody, `token` who holds an initial access token, `closed` nobody.
     pub(in crate::config) registration: Registration,
+    /// How long a key signs ID tokens and JWT access tokens before the next one takes over.
+    pub(in crate::config) key_rotation: Span,
 }
 
 impl Default for Issuer {
@@ -51,6 +53,7 @@ impl Default for Issuer {
             id_token_lifetime: Span::minutes(15),
             max_sign_in_attempts: 5,
             registration: Registration::Open,
+            key_rotation: Span::days(90),
         }
     }
 }
@@ -133,7 +136,8 @@ pub(in crate::config) enum Validate {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Directory {
-    /// Where people are looked up, in order. `backend` lets the mail server check the password.
+    /// Where people are looked up, in order: `backend` lets the mail server check the password, `store` is the
+    /// built-in directory of `bearward user`, which cannot stand beside a backend with `login = "sealed"`.
     pub(in crate::config) source: Vec<DirectorySource>,
 }
 

@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use backend::{Backend, BackendTls, LoginKind, ProxyProtocol, Xclient};
-pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, TrustedIssuer};
+pub(super) use issuer::{
+    Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
+};
 
 use super::value::{Size, Span};
 
@@ -89,6 +91,10 @@ pub(super) struct Tls {
     pub(super) private_key: Option<PathBuf>,
     /// The lowest TLS version that clients may use.
     pub(super) min_version: MinVersion,
+    /// PEM file of the authorities that vouch for the certificates of OAuth clients, for those that authenticate by
+    /// `tls_client_auth` (RFC 8705 §2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_ca: Option<PathBuf>,
     /// Certificates for other names.
     pub(super) sni: Vec<Sni>,
     /// Certificates from an ACME authority.
@@ -153,6 +159,10 @@ pub(super) struct Listener {
     /// SASL mechanisms offered, in order. Without it OAUTHBEARER and XOAUTH2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mechanisms: Option<Vec<String>>,
+    /// Asks clients for a certificate, for OAuth clients and tokens that are bound to one (RFC 8705). Browsers may
+    /// ask their users which to show, so give such clients an https listener of their own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) client_certificates: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -27,6 +27,7 @@ pub(in crate::config) fn standard(speaks: impl Fn(Protocol) -> bool) -> Vec<raw:
         allow_cleartext: false,
         proxy_protocol_from: Vec::new(),
         mechanisms: None,
+        client_certificates: false,
     };
     let wanted = |protocol| match service(protocol) {
         Service::Https => true,
@@ -119,7 +120,12 @@ fn one(document: &Document<'_>, key: &str, raw: &raw::Listener) -> Result<Listen
     }
     let mechanisms = mechanisms(service, raw.mechanisms.as_deref())
         .map_err(|message| document.error(&format!("{key}.mechanisms"), message))?;
-    Ok(ListenerConfig { service, bind, tls, mechanisms })
+    if raw.client_certificates && tls == ListenerTls::None {
+        return Err(document
+            .error(&format!("{key}.client_certificates"), "needs TLS, and tls is \"none\"")
+            .help("remove it, or write tls = \"implicit\""));
+    }
+    Ok(ListenerConfig { service, bind, tls, mechanisms, client_certificates: raw.client_certificates })
 }
 
 const fn service(raw: raw::Service) -> Service {

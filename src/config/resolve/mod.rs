@@ -1,6 +1,7 @@
 //! From the written configuration to the components' own settings; every check that needs more than one value.
 
 mod backends;
+mod issuer;
 mod listeners;
 
 use std::{
@@ -14,9 +15,9 @@ use super::{
     document::Document,
     raw::{self, Root},
     secret_file, unavailable,
-    value::{Limit, Span},
+    value::Span,
 };
-use crate::{admin, app, issuer, limits, session, store, telemetry, tls};
+use crate::{admin, app, directory, limits, session, store, telemetry, tls, upstream};
 
 pub(super) use listeners::standard as standard_listeners;
 
@@ -36,10 +37,11 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
     Ok(app::Config {
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
+        issuer: issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?,
         listeners,
+        directory: directory(document, raw, &backends)?,
         backends,
         routes,
-        issuer: issuer(document, &mut raw.issuer, &hostname)?,
         session: session(&raw.session),
         limits: limits(document, &raw.limits)?,
         store: store(document, &base, raw)?,
@@ -126,7 +128,10 @@ fn certificates(
         raw::MinVersion::Tls12 => tls::MinVersion::Tls12,
         raw::MinVersion::Tls13 => tls::MinVersion::Tls13,
     };
-    Ok(tls::Config { default, sni, min_version, hostname: hostname.clone() })
+    let client_ca =
+        raw.client_ca.as_ref().map(|path| base.file(document, "tls.client_ca", path)).transpose()?;
+    raw.client_ca.clone_from(&client_ca);
+    Ok(tls::Config { default, sni, min_version, hostname: hostname.clone(), client_ca })
 }
 
 /// `certificate` and `private_key` of the section `key`.
@@ -151,43 +156,47 @@ fn pair(
     Ok(Some(tls::CertificateFiles { certificate, private_key }))
 }
 
-fn issuer(
+fn directory(
     document: &Document<'_>,
-    raw: &mut raw::Issuer,
-    hostname: &str,
-) -> Result<issuer::Config, ConfigError> {
-    let url = raw.url.get_or_insert_with(|| format!("https://{hostname}"));
-    issuer_url(url).map_err(|message| {
-        document.error("issuer.url", message).help("write an address such as \"https://mail.example.org\"")
-    })?;
-    at_least_a_second(document, "issuer.access_token_lifetime", raw.access_token_lifetime)?;
-    at_least_a_second(document, "issuer.refresh_token_lifetime", raw.refresh_token_lifetime)?;
-    let grant_lifetime = match raw.grant_lifetime {
-        Limit::After(span) => {
-            at_least_a_second(document, "issuer.grant_lifetime", span)?;
-            Some(span.0)
+    raw: &Root,
+    backends: &[upstream::Config],
+) -> Result<directory::Config, ConfigError> {
+    let key = "directory.source";
+    if raw.directory.source.is_empty() {
+        return Err(document
+            .error(key, "names no source, so nobody could sign in")
+            .help("write source = [\"backend\"]"));
+    }
+    let mut sources = Vec::new();
+    for source in &raw.directory.source {
+        let source = match source {
+            raw::DirectorySource::Backend => directory::Source::Backend,
+            raw::DirectorySource::Store => directory::Source::Store,
+            raw::DirectorySource::DovecotAuth
+            | raw::DirectorySource::Ldap
+            | raw::DirectorySource::Oidc
+            | raw::DirectorySource::Saslauthd
+            | raw::DirectorySource::Sql => continue,
+        };
+        if sources.contains(&source) {
+            return Err(document.error(key, "names a source twice").help("remove one"));
         }
-        Limit::Never => None,
-    };
-    Ok(issuer::Config {
-        enabled: raw.enabled,
-        access_token_lifetime: raw.access_token_lifetime.0,
-        refresh_token_lifetime: raw.refresh_token_lifetime.0,
-        grant_lifetime,
-        ..issuer::Config::new(url)
-    })
-}
-
-/// RFC 8414 §2: an https URL without query and fragment. Clients compare it octet by octet.
-fn issuer_url(url: &str) -> Result<(), &'static str> {
-    let Some(rest) = url.strip_prefix("https://") else { return Err("must begin with https://") };
-    if rest.contains(['?', '#']) {
-        return Err("must have neither query nor fragment (RFC 8414 §2)");
+        sources.push(source);
     }
-    if rest.contains('/') {
-        return Err("must end after host and port; a path is not available in this version");
+    let sealed = backends.iter().find(|backend| matches!(backend.login, upstream::Login::Sealed));
+    if let (true, Some(backend)) = (sources.contains(&directory::Source::Store), sealed) {
+        return Err(document
+            .error(
+                key,
+                format!(
+                    "holds \"store\", but backend \"{}\" logs in with the mailbox password, which the built-in \
+                     directory does not know",
+                    backend.name
+                ),
+            )
+            .help("let the backend log in by master, authzid or trusted, or leave \"store\" out"));
     }
-    address::authority(rest).map(|_| ()).map_err(|_| "holds no valid host and port")
+    Ok(directory::Config { sources })
 }
 
 fn session(raw: &raw::Session) -> session::Config {

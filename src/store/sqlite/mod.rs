@@ -1,10 +1,21 @@
 //! The embedded engine: one SQLite file in WAL mode, read by a small pool, written by one connection.
 
+mod check;
+mod cleanup;
+mod client;
+mod code;
+mod device;
+mod ephemeral;
+mod exchange;
 mod fault;
 mod file;
-mod read;
-mod stub;
-mod write;
+mod grant;
+mod revocation;
+mod row;
+mod signing_key;
+mod token;
+mod transaction;
+mod user;
 mod writer;
 
 use std::{path::Path, time::Duration};
@@ -35,6 +46,17 @@ const BUSY: Duration = Duration::from_secs(5);
 /// How often it looks again where SQLite does not wait by itself.
 const BUSY_STEP: Duration = Duration::from_millis(20);
 const READERS: u32 = 4;
+/// Cache of the writing connection, in KiB where negative. It alone writes, so what it has read stays true: the
+/// inner pages of a store of a million grants fit in.
+const WRITER_CACHE: &str = "-65536";
+/// Cache of each reading connection. Every commit empties it, so that it serves within one question and while nobody
+/// writes; behind it stands the system's own cache. The file is not mapped into memory: a disk that fails would then
+/// be a signal that ends the process, and no error.
+const READER_CACHE: &str = "-8192";
+/// After how many pages the log is written back into the file. The more, the fewer pages are written twice.
+const CHECKPOINT: &str = "4000";
+/// What the log is cut to after a burst, in octets.
+const LOG_LIMIT: &str = "67108864";
 
 /// The embedded store.
 #[derive(Debug)]
@@ -60,16 +82,27 @@ impl SqliteStore {
             .foreign_keys(true)
             // What is deleted is overwritten, so that a removed key does not linger in free pages.
             .pragma("secure_delete", "ON")
+            // What a savepoint needs to undo it stays in memory.
+            .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
-        let mut connection = connect(&options).await?;
+        let writing = options
+            .clone()
+            .pragma("cache_size", WRITER_CACHE)
+            .pragma("wal_autocheckpoint", CHECKPOINT)
+            .pragma("journal_size_limit", LOG_LIMIT);
+        let mut connection = connect(&writing).await?;
         migrate(&mut connection).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
-            .connect_with(options.clone().pragma("query_only", "ON"))
+            // The file does not hang up: asking before each use would double the time of a look-up.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone().pragma("query_only", "ON").pragma("cache_size", READER_CACHE))
             .await
             .map_err(fault)?;
-        let writer = Writer::start(connection, options.clone());
+        let writer = Writer::start(connection, writing);
         Ok(Self { options, readers, writer })
     }
 }
@@ -103,23 +136,25 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn create_grant(&self, grant: NewGrant) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(write::create_grant(connection, grant))).await
+        self.writer
+            .run(move |transaction| Box::pin(async move { grant::create(transaction, &grant).await }))
+            .await
     }
 
     async fn add_token(&self, grant: GrantId, token: NewToken, now: UnixTime) -> Result<(), StoreError> {
-        self.writer.run(move |connection| Box::pin(write::add_token(connection, grant, token, now))).await
+        self.writer.run(move |transaction| Box::pin(token::add(transaction, grant, token, now))).await
     }
 
     async fn token(&self, lookup: &TokenHash) -> Result<Option<TokenRecord>, StoreError> {
-        read::token(&self.readers, lookup).await
+        token::token(&self.readers, lookup).await
     }
 
     async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
-        read::grant(&self.readers, id).await
+        grant::grant(&self.readers, id).await
     }
 
     async fn grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, StoreError> {
-        read::grants(&self.readers, &filter).await
+        grant::grants(&self.readers, &filter).await
     }
 
     async fn revoke_grant(
@@ -128,20 +163,20 @@ impl Store for SqliteStore {
         reason: RevocationReason,
         at: UnixTime,
     ) -> Result<Ended, StoreError> {
-        self.writer.run(move |connection| Box::pin(write::revoke_grant(connection, id, reason, at))).await
+        self.writer.run(move |transaction| Box::pin(grant::revoke(transaction, id, reason, at))).await
     }
 
     async fn revoke_token(&self, lookup: &TokenHash, at: UnixTime) -> Result<Ended, StoreError> {
         let lookup = *lookup;
-        self.writer.run(move |connection| Box::pin(write::revoke_token(connection, lookup, at))).await
+        self.writer.run(move |transaction| Box::pin(token::revoke(transaction, lookup, at))).await
     }
 
     async fn revocations(&self, cursor: Option<RevocationCursor>) -> Result<RevocationPage, StoreError> {
-        read::revocations(&self.readers, cursor).await
+        revocation::revocations(&self.readers, cursor).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
-        read::signing_keys(&self.readers).await
+        signing_key::signing_keys(&self.readers).await
     }
 
     async fn add_signing_key(
@@ -149,11 +184,11 @@ impl Store for SqliteStore {
         key: SigningKeyRecord,
         replaces: Option<Replaces>,
     ) -> Result<bool, StoreError> {
-        self.writer.run(move |connection| Box::pin(write::add_signing_key(connection, key, replaces))).await
+        self.writer.run(move |transaction| Box::pin(signing_key::add(transaction, key, replaces))).await
     }
 
     async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
-        self.writer.run(move |connection| Box::pin(write::remove_expired(connection, now, limit))).await
+        cleanup::remove_expired(&self.writer, now, limit).await
     }
 
     async fn backup(&self, path: &Path) -> Result<(), StoreError> {
@@ -161,6 +196,6 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
-        read::check(&self.readers, &MIGRATIONS).await
+        check::check(&self.readers, &MIGRATIONS).await
     }
 }

@@ -1,12 +1,12 @@
 use std::{pin::Pin, time::Duration};
 
-use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
 
-use super::fault;
+use super::transaction::Transaction;
 use crate::store::StoreError;
 
 /// Writes that wait at most.
@@ -17,16 +17,16 @@ const BATCH: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 type Written<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
-type Job = Box<dyn for<'c> FnOnce(&'c mut Transaction<'_, Sqlite>) -> Running<'c> + Send>;
+type Job = Box<dyn for<'c> FnOnce(&'c mut Transaction) -> Running<'c> + Send>;
 type Running<'c> = Pin<Box<dyn Future<Output = Done> + Send + 'c>>;
 /// Tells the caller, once it is known whether the commit stands.
 type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// A job whose savepoint has ended.
+/// A job that was run.
 struct Done {
     acknowledge: Acknowledge,
-    /// What is wrong with the whole transaction: the savepoint could not be ended.
-    broken: Option<StoreError>,
+    /// Whether what it wrote is to stay.
+    stays: bool,
 }
 
 /// The one connection that writes. Writes that wait together share one commit, and so one `fsync`; each is a
@@ -52,17 +52,18 @@ impl Writer {
     pub(super) async fn run<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> Written<'c, T> + Send + 'static,
+        W: for<'c> FnOnce(&'c mut Transaction) -> Written<'c, T> + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |transaction| {
             Box::pin(async move {
-                let (result, ended) = in_savepoint(transaction, work).await;
+                let result = work(transaction).await;
+                let stays = result.is_ok();
                 let acknowledge: Acknowledge = Box::new(move |committed| {
                     // A caller that went away needs no answer.
                     let _ = tell.send(result.and_then(|value| committed.map(|()| value)));
                 });
-                Done { acknowledge, broken: ended.err() }
+                Done { acknowledge, stays }
             })
         });
         let written = async {
@@ -85,10 +86,9 @@ async fn run(connection: SqliteConnection, options: SqliteConnectOptions, mut jo
             Some(connection) => Ok(connection),
             None => options.connect().await,
         };
-        let Ok(mut connection) = connection else { continue };
-        if commit(&mut connection, first, &mut jobs).await {
-            open = Some(connection);
-        }
+        let Ok(connection) = connection else { continue };
+        let Ok(transaction) = Transaction::begin(connection).await else { continue };
+        open = commit(transaction, first, &mut jobs).await;
     }
     if let Some(connection) = open {
         // Closing writes the log back into the file. What cannot be closed is recovered at the next start.
@@ -96,50 +96,32 @@ async fn run(connection: SqliteConnection, options: SqliteConnectOptions, mut jo
     }
 }
 
-/// Does `first` and whatever else waits in one transaction. Says whether the connection is still good.
-async fn commit(connection: &mut SqliteConnection, first: Job, jobs: &mut mpsc::Receiver<Job>) -> bool {
-    let Ok(mut transaction) = connection.begin_with("BEGIN IMMEDIATE").await else { return false };
+/// Does `first` and whatever else waits in one transaction. Gives the connection back if it is still good; if not,
+/// it is closed, which undoes everything.
+async fn commit(
+    mut transaction: Transaction,
+    first: Job,
+    jobs: &mut mpsc::Receiver<Job>,
+) -> Option<SqliteConnection> {
     let mut acknowledges = Vec::new();
     let mut next = Some(first);
-    let mut committed = Ok(());
+    let mut whole = Ok(());
     while let Some(job) = next {
         let done = job(&mut transaction).await;
         acknowledges.push(done.acknowledge);
-        if let Some(broken) = done.broken {
-            committed = Err(broken);
-            break;
-        }
-        next = if acknowledges.len() < BATCH { jobs.try_recv().ok() } else { None };
+        whole = transaction.end_of_job(done.stays).await;
+        let goes_on = whole.is_ok() && acknowledges.len() < BATCH;
+        next = if goes_on { jobs.try_recv().ok() } else { None };
     }
-    if committed.is_ok() {
-        committed = transaction.commit().await.map_err(fault);
-    } else {
-        drop(transaction);
-    }
-    let good = committed.is_ok();
+    let ended = match whole {
+        Ok(()) => transaction.commit().await,
+        Err(broken) => Err(broken),
+    };
+    let committed = ended.as_ref().map(|_| ()).map_err(Clone::clone);
     for acknowledge in acknowledges {
         acknowledge(committed.clone());
     }
-    good
-}
-
-async fn in_savepoint<T, W>(
-    transaction: &mut Transaction<'_, Sqlite>,
-    work: W,
-) -> (Result<T, StoreError>, Result<(), StoreError>)
-where
-    W: for<'c> FnOnce(&'c mut SqliteConnection) -> Written<'c, T>,
-{
-    let mut savepoint = match transaction.begin().await {
-        Ok(savepoint) => savepoint,
-        Err(error) => {
-            let error = fault(error);
-            return (Err(error.clone()), Err(error));
-        }
-    };
-    let result = work(&mut savepoint).await;
-    let ended = if result.is_ok() { savepoint.commit().await } else { savepoint.rollback().await };
-    (result, ended.map_err(fault))
+    ended.ok()
 }
 
 fn stopped() -> StoreError {

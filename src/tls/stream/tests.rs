@@ -29,6 +29,7 @@ async fn encrypted() -> (TlsStream<TcpStream>, MailStream) {
         sni: Vec::new(),
         min_version: MinVersion::Tls12,
         hostname: "mail.example.org".into(),
+        client_ca: None,
     };
     let server = ServerTls::new(&Certificates::load(&config).unwrap(), MinVersion::Tls12).unwrap();
     let roots: Arc<RootCertStore> = material::roots(&files.ca).unwrap();

@@ -1,0 +1,144 @@
+//! What is SQLite's own: the file.
+
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use bearward::store::{Ended, GrantFilter, RevocationFeed, RevocationReason, StoreError, open};
+
+use super::{NOW, config, connect, new_grant, raw, sqlite};
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().mode() & 0o777
+}
+
+#[tokio::test]
+async fn every_file_is_its_owners_alone_and_loose_ones_are_tightened() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    store.create_grant(new_grant("alice@example.org")).await.unwrap();
+    let file = folder.path().join("bearward.db");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let again = sqlite(folder.path()).await;
+    for entry in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        assert_eq!(mode(&entry.path()), 0o600, "{:?}", entry.path());
+    }
+    assert_eq!(again.grants(GrantFilter::default()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_for_another_process_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (sqlite(folder.path()).await, sqlite(folder.path()).await);
+    let mut feed = RevocationFeed::start(other.clone()).await.unwrap();
+    let new = new_grant("alice@example.org");
+    one.create_grant(new.clone()).await.unwrap();
+    assert!(other.token(&new.tokens[0].lookup).await.unwrap().is_some());
+    one.revoke_grant(new.id, RevocationReason::Operator, NOW).await.unwrap();
+    assert_eq!(feed.poll().await.unwrap().len(), 1);
+    assert_eq!(other.revoke_grant(new.id, RevocationReason::Operator, NOW).await.unwrap(), Ended::Before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_start_together_make_one_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opening = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let config = config(folder.path());
+        opening.spawn(async move { open(&config).await.map(|_| ()) });
+    }
+    for result in opening.join_all().await {
+        result.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_backup_is_a_whole_store_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let new = new_grant("alice@example.org");
+    store.create_grant(new.clone()).await.unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("bearward.db");
+    store.backup(&copy).await.unwrap();
+    assert_eq!(mode(&copy), 0o600);
+    assert!(matches!(store.backup(&copy).await, Err(StoreError::Conflict(_))));
+    let nowhere = store.backup(&copies.path().join("no/such/folder")).await;
+    assert!(matches!(nowhere, Err(StoreError::Unavailable(_))));
+    let restored = sqlite(copies.path()).await;
+    assert_eq!(restored.grant(new.id).await.unwrap(), store.grant(new.id).await.unwrap());
+    assert!(restored.check().await.unwrap().iter().all(|item| item.ok));
+}
+
+#[tokio::test]
+async fn a_check_finds_what_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let items = store.check().await.unwrap();
+    assert_eq!(
+        items.iter().map(|item| item.what).collect::<Vec<_>>(),
+        ["integrity", "references", "rows", "migrations"]
+    );
+    assert!(items.iter().all(|item| item.ok), "{items:?}");
+    raw(&folder, &["INSERT INTO credentials VALUES (x'00', 'main', 'password', x'00')"]).await;
+    let items = store.check().await.unwrap();
+    assert_eq!(
+        items.iter().filter(|item| !item.ok).map(|item| item.what).collect::<Vec<_>>(),
+        ["references"]
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_corrupt_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bearward.db");
+    std::fs::write(&file, "not a database, but long enough to be read as one ".repeat(100)).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    assert!(matches!(open(&config(folder.path())).await, Err(StoreError::Corrupt(_))));
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(sqlite(folder.path()).await);
+    raw(&folder, &["INSERT INTO _sqlx_migrations VALUES (9999, 'later', CURRENT_TIMESTAMP, TRUE, x'00', 0)"])
+        .await;
+    assert!(matches!(open(&config(folder.path())).await, Err(StoreError::Newer(_))));
+}
+
+#[tokio::test]
+async fn a_row_that_makes_no_sense_is_corrupt_and_never_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let new = new_grant("alice@example.org");
+    store.create_grant(new.clone()).await.unwrap();
+    for statement in [
+        "UPDATE grants SET user = 'two words'",
+        "UPDATE grants SET user = 'alice@EXAMPLE.org'",
+        "UPDATE tokens SET kind = 'unheard-of'",
+        "UPDATE grants SET scope = 'a\"b'",
+        "UPDATE credentials SET kind = 'unheard-of'",
+    ] {
+        let restore = tempfile::tempdir().unwrap();
+        store.backup(&restore.path().join("bearward.db")).await.unwrap();
+        let damaged = sqlite(restore.path()).await;
+        raw(&restore, &[statement]).await;
+        let answer = damaged.token(&new.tokens[0].lookup).await;
+        assert!(matches!(answer, Err(StoreError::Corrupt(_))), "{statement}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_locked_is_unavailable_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let mut other = connect(&folder).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let refused = store.create_grant(new_grant("alice@example.org")).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(store.grants(GrantFilter::default()).await.unwrap(), [], "readers go on");
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    store.create_grant(new_grant("alice@example.org")).await.unwrap();
+}
