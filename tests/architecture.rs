@@ -104,7 +104,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every file of the tree but what is built or belongs to the version control.
+/// Every file of the tree but what is built, installed or belongs to the version control.
 fn tree() -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![root().to_owned()];
@@ -112,7 +112,8 @@ fn tree() -> Vec<PathBuf> {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let name = entry.file_name();
             let at_top = entry.path().parent() == Some(root());
-            if name == ".git" || (at_top && (name == "target" || name == "Cargo.lock")) {
+            let is_installed = name == "node_modules" || name == ".venv";
+            if name == ".git" || is_installed || (at_top && (name == "target" || name == "Cargo.lock")) {
                 continue;
             }
             if entry.file_type().unwrap().is_dir() {

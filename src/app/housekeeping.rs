@@ -20,6 +20,8 @@ const PROBE_FAILED: Duration = Duration::from_secs(5);
 const FIRST_PROBE: Duration = Duration::from_secs(3);
 /// How often expired rows are deleted.
 const CLEAN_UP: Duration = Duration::from_secs(600);
+/// How often it is asked whether a signing key is due, and what keys other processes have made.
+const KEYS: Duration = Duration::from_secs(60);
 /// Rows deleted in one transaction.
 const CLEAN_UP_BATCH: u32 = 500;
 
@@ -34,6 +36,11 @@ pub(super) fn start(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTr
         }
     });
     run.every(CLEAN_UP, |parts| async move { clean_up(&parts).await });
+    run.every(KEYS, |parts| async move {
+        if let Err(error) = parts.issuer.rotate_keys_if_due(UnixTime::now()).await {
+            tracing::warn!(%error, "the signing keys cannot be read or replaced; trying again");
+        }
+    });
     for backend in parts.shared.backends.iter() {
         for protocol in backend.protocols() {
             let (backend, stop) = (Arc::clone(backend), stop.clone());
@@ -111,6 +118,9 @@ async fn follow_revocations(parts: Arc<Parts>, stop: CancellationToken) {
 
 async fn clean_up(parts: &Parts) {
     let now = UnixTime::now();
+    if let Err(error) = parts.issuer.remove_unused_clients(now).await {
+        tracing::warn!(%error, "clients that were never used cannot be removed; trying again later");
+    }
     loop {
         match parts.store.remove_expired(now, CLEAN_UP_BATCH).await {
             Ok(0) => return,

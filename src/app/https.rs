@@ -7,9 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use crate::{
+    issuer::{Caller, ClientCertificate},
     net::{self, ListenerConfig},
     telemetry::Front,
-    tls, web,
+    tls::{self, PeerCertificate},
+    web,
 };
 
 /// Accepts until `stop`; each connection has its own task and holds its place among the limits.
@@ -27,14 +29,25 @@ pub(super) async fn accept(
             accepted = net::accept(&socket) => accepted,
         };
         let Ok(permit) = parts.connections.try_admit(peer.ip()) else { continue };
-        let (tls, router, stop) = (Arc::clone(&tls), router.clone(), stop.clone());
+        let (parts, tls, router, stop) = (Arc::clone(&parts), Arc::clone(&tls), router.clone(), stop.clone());
         let counted = parts.shared.metrics.connection_opened(Front::Https);
         let limit: Duration = parts.config.limits.handshake_timeout;
         tokio::spawn(async move {
             let _held = (permit, counted);
             if let Ok(Ok(stream)) = timeout(limit, tls::accept_https(tcp, tls)).await {
-                web::serve_connection(stream, router, stop).await;
+                let chain = stream.get_ref().1.peer_certificates();
+                let certificate = parts.client_authorities.examine(chain);
+                let caller = Caller { address: peer.ip(), certificate: certificate.map(shown) };
+                web::serve_connection(stream, router, caller, stop).await;
             }
         });
+    }
+}
+
+fn shown(certificate: PeerCertificate) -> ClientCertificate {
+    ClientCertificate {
+        der: certificate.der,
+        thumbprint: certificate.thumbprint,
+        is_vouched_for: certificate.is_vouched_for,
     }
 }

@@ -39,10 +39,6 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The built-in issuer.
     pub issuer: Arc<Issuer>,
-    /// What the issuer publishes; `None` when it is off.
-    documents: Option<web::Documents>,
-    /// Who may sign in.
-    pub directory: Arc<dyn PasswordCheck>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
@@ -111,13 +107,17 @@ impl Parts {
             &config.hostname,
             &metrics,
         )?);
+        let directory = directory(&config.directory, &backends, &store)?;
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
-                .await?;
-        let settings =
-            validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: CACHED_TOKENS };
+                .await?
+                .with_directory(directory);
+        let settings = validator::Config {
+            issuer: Arc::clone(&config.issuer.url),
+            audience: config.issuer.audience().into(),
+            cache_entries: CACHED_TOKENS,
+        };
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
-        let directory = directory(&config.directory, &backends, &store)?;
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
@@ -135,14 +135,11 @@ impl Parts {
         });
         let connections = Arc::new(Connections::new(&config.limits));
         let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
-        let documents = config.issuer.enabled.then(|| web::Documents::of(&issuer)).transpose()?;
         let issuer = Arc::new(issuer);
         Ok(Self {
             config,
             store,
             issuer,
-            documents,
-            directory,
             shared,
             certificates,
             tls,
@@ -187,8 +184,9 @@ impl Parts {
     pub(super) fn router(&self) -> axum::Router {
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
-            documents: self.documents.clone(),
+            issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
+            limits: web::Limits::default(),
         })
     }
 }

@@ -144,6 +144,8 @@ pub async fn try_run(options: TrialOptions, ready: impl FnOnce(&TrialDocument)) 
 
     let mut config = config::load(Some(&config_file))?.config;
     let _log = telemetry::init(&config.telemetry)?;
+    // Nobody guesses passwords from this very machine, and people who try things mistype.
+    config.issuer.sign_in.exempt_loopback = true;
     config.session.drain_timeout = config.session.drain_timeout.min(DRAIN);
     let access_token = first_token(&config, &users).await?;
     let document = TrialDocument {

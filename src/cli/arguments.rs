@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config,
+    issuer::{AuthMethod, GrantType},
     model::{ClientId, GrantId, InvalidLogin, Login, Protocol, Scope, SessionId},
 };
 
@@ -43,6 +44,12 @@ pub(super) enum Command {
     /// Make or look at access tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Look after OAuth clients
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Look after the keys that sign ID tokens and JWT access tokens
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Look after the built-in directory
     #[command(subcommand)]
     User(UserCommand),
@@ -135,6 +142,102 @@ pub(super) struct Issue {
     /// Read the mailbox password from standard input
     #[arg(long)]
     pub(super) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ClientCommand {
+    /// Add a client that you vouch for, and print its identifier and its secret
+    Add(Box<AddClient>),
+    /// Make an initial access token, with which somebody may register clients
+    Invite {
+        /// How long it works, such as 1d
+        #[arg(long, default_value = "1d", value_parser = config::duration)]
+        lifetime: Duration,
+        /// How many clients it may register
+        #[arg(long, default_value_t = 1)]
+        uses: u32,
+    },
+    /// The clients that have a row, and those that are denied
+    List,
+    /// Everything about a client
+    Show {
+        /// The identifier
+        client: ClientId,
+    },
+    /// Remove a client: its grants end, and its identifier is denied from now on
+    Remove {
+        /// The identifier; one that a native client made for itself works too
+        client: ClientId,
+    },
+    /// Take an identifier off the deny list
+    Allow {
+        /// The identifier
+        client: ClientId,
+    },
+}
+
+/// A client as the operator describes it. The members are those of RFC 7591 §2.
+#[derive(Debug, Args)]
+pub(super) struct AddClient {
+    /// The name that people are shown
+    #[arg(long)]
+    pub(super) name: String,
+    /// Where it may be sent back to; may be repeated
+    #[arg(long, value_name = "URI")]
+    pub(super) redirect_uri: Vec<String>,
+    /// How it authenticates: none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or
+    /// self_signed_tls_client_auth
+    #[arg(long, default_value = "client_secret_basic", value_name = "METHOD", value_parser = named::<AuthMethod>)]
+    pub(super) auth: AuthMethod,
+    /// What it may use: authorization_code, refresh_token, client_credentials or device_code; may be repeated
+    /// [default: authorization_code and refresh_token]
+    #[arg(long, value_name = "GRANT", value_parser = grant_type)]
+    pub(super) grant: Vec<GrantType>,
+    /// What it may ask for [default: everything]
+    #[arg(long)]
+    pub(super) scope: Option<Scope>,
+    /// File with its public keys, a JSON Web Key Set
+    #[arg(long, value_name = "FILE")]
+    pub(super) jwks: Option<PathBuf>,
+    /// Give it JWT access tokens (RFC 9068) instead of short ones
+    #[arg(long)]
+    pub(super) jwt_access_tokens: bool,
+    /// Algorithm of its ID tokens: RS256, ES256 or EdDSA
+    #[arg(long, value_name = "ALG")]
+    pub(super) id_token_alg: Option<String>,
+    /// A mailbox that it may open by client credentials: a login name, or *@domain; may be repeated
+    #[arg(long)]
+    pub(super) mailbox: Vec<String>,
+    /// Let it introspect every token, as a resource server
+    #[arg(long)]
+    pub(super) introspect: bool,
+    /// Subject of its certificate, for tls_client_auth
+    #[arg(long, value_name = "DN")]
+    pub(super) subject_dn: Option<String>,
+    /// Bind its access tokens to its certificate (RFC 8705)
+    #[arg(long)]
+    pub(super) certificate_bound: bool,
+    /// Take its authorization requests only by way of the pushing endpoint (RFC 9126)
+    #[arg(long)]
+    pub(super) require_pushed: bool,
+    /// Where people may be sent after signing out; may be repeated
+    #[arg(long, value_name = "URI")]
+    pub(super) post_logout_redirect_uri: Vec<String>,
+    /// Where it is told when a grant of it has ended
+    #[arg(long, value_name = "URI")]
+    pub(super) backchannel_logout_uri: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// The keys
+    List,
+    /// Make new keys; they sign once everybody has had time to see them
+    Rotate {
+        /// Sign with the new keys at once, and take back the old ones and everything that they signed
+        #[arg(long)]
+        compromised: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -235,6 +338,15 @@ pub(super) enum StoreCommand {
     },
     /// Examine the whole store
     Check,
+}
+
+/// A value by the name that it has in JSON.
+fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+fn grant_type(text: &str) -> Result<GrantType, String> {
+    if text == "device_code" { Ok(GrantType::DeviceCode) } else { named(text) }
 }
 
 fn login(text: &str) -> Result<Login, InvalidLogin> {

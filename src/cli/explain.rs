@@ -54,7 +54,7 @@ async fn decide(
     token: &Secret,
     authzid: Option<&str>,
 ) -> Result<Explanation, Failure> {
-    let request = Request { protocol, authzid };
+    let request = Request { protocol, authzid, certificate: None };
     let mut explanation = validator(config).await?.explain(token, &request, UnixTime::now()).await;
     if explanation.outcome == Outcome::Ok {
         add_route(config, protocol, &mut explanation);
@@ -68,7 +68,7 @@ pub(super) async fn inspect(config: &Config, token: &str, output: Output) -> Res
     let validator = validator(config).await?;
     let mut first = None;
     for protocol in Protocol::ALL {
-        let request = Request { protocol, authzid: None };
+        let request = Request { protocol, authzid: None, certificate: None };
         let explanation = validator.explain(&token, &request, UnixTime::now()).await;
         if explanation.outcome != Outcome::InsufficientScope {
             print(&explanation, output);
@@ -89,7 +89,11 @@ fn argument(secret: String) -> Result<Secret, Failure> {
 
 async fn validator(config: &Config) -> Result<Validator, Failure> {
     let (store, key) = open::store(config).await?;
-    let settings = validator::Config { issuer: Arc::clone(&config.issuer.url), cache_entries: 1 };
+    let settings = validator::Config {
+        issuer: Arc::clone(&config.issuer.url),
+        audience: config.issuer.audience().into(),
+        cache_entries: 1,
+    };
     Ok(Validator::new(&settings, store, key))
 }
 

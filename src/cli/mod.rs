@@ -6,10 +6,12 @@
 
 mod arguments;
 mod check;
+mod client;
 mod config;
 mod explain;
 mod failure;
 mod grant;
+mod key;
 mod open;
 mod output;
 mod serve;
@@ -61,6 +63,8 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Try(command) => trial::run(command, output).await,
         Command::Config(command) => config::run(command, file, output),
         Command::Session(command) => session::run(command, file, output).await,
+        Command::Client(command) => client::run(command, file, output).await,
+        Command::Key(command) => key::run(command, file, output).await,
         Command::User(command) => user::run(command, file, output).await,
     }
 }

@@ -123,9 +123,11 @@ fn failure(error: IssuerError) -> Failure {
         | IssuerError::Crypto(_)
         | IssuerError::Lifetime
         | IssuerError::NoScope
+        | IssuerError::SealedJwt(_)
         | IssuerError::Store(_)
         | IssuerError::UnknownClient(_)
         | IssuerError::UnknownScope(_)
+        | IssuerError::Uses
         | IssuerError::WrongServerKey => Failure::failed(error),
     }
 }

@@ -1,29 +1,128 @@
 use serde::Serialize;
 
-use super::{Issuer, IssuerError};
+use super::{GrantType, Issuer, Registration};
 use crate::{
     model::{Protocol, Scope},
     token::Jwk,
 };
 
-/// The issuer's metadata (RFC 8414 §2); OpenID Connect Discovery reads the same document.
+/// An address of the issuer that clients call. All but the keys are found in the metadata alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// RFC 6749 §3.1.
+    Authorization,
+    /// RFC 6749 §3.2.
+    Token,
+    /// RFC 7591 §3; a client's own address (RFC 7592) is below it.
+    Registration,
+    /// RFC 7662 §2.
+    Introspection,
+    /// RFC 7009 §2.
+    Revocation,
+    /// OpenID Connect Core §5.3.
+    UserInfo,
+    /// RFC 8628 §3.1.
+    DeviceAuthorization,
+    /// RFC 9126 §2.
+    PushedAuthorization,
+    /// RFC 7517 §5.
+    Keys,
+    /// The page where a person approves a device (RFC 8628 §3.3).
+    Device,
+}
+
+impl Endpoint {
+    /// Its path behind the issuer's own.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Authorization => "/oauth/authorize",
+            Self::Token => "/oauth/token",
+            Self::Registration => "/oauth/register",
+            Self::Introspection => "/oauth/introspect",
+            Self::Revocation => "/oauth/revoke",
+            Self::UserInfo => "/oauth/userinfo",
+            Self::DeviceAuthorization => "/oauth/device_authorization",
+            Self::PushedAuthorization => "/oauth/par",
+            Self::Keys => "/oauth/jwks",
+            Self::Device => "/device",
+        }
+    }
+}
+
+/// The issuer's metadata (RFC 8414 §2); OpenID Connect Discovery §3 reads the same document.
 ///
-/// It names only what is built. Two members are empty lists although RFC 8414 §3.2 leaves empty lists out: the
-/// first is required, and without the second a client would presume grants that are not there (§2).
+/// It names only what is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerMetadata {
     /// The issuer identifier.
     pub issuer: String,
+    /// Where people sign in.
+    pub authorization_endpoint: String,
+    /// Where grants turn into tokens.
+    pub token_endpoint: String,
     /// Where the public keys are.
     pub jwks_uri: String,
-    /// Scope values that a mail client may use.
+    /// Where clients register, unless the operator alone does that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration_endpoint: Option<String>,
+    /// Where resource servers ask about tokens.
+    pub introspection_endpoint: String,
+    /// Where clients give tokens back.
+    pub revocation_endpoint: String,
+    /// Where clients ask who the person is.
+    pub userinfo_endpoint: String,
+    /// Where devices without a browser begin.
+    pub device_authorization_endpoint: String,
+    /// Where authorization requests are pushed to.
+    pub pushed_authorization_request_endpoint: String,
+    /// Whether every client must push (RFC 9126 §5).
+    pub require_pushed_authorization_requests: bool,
+    /// Scope values that a client may use.
     pub scopes_supported: Vec<&'static str>,
     /// Response types that the authorization endpoint takes.
-    pub response_types_supported: Vec<&'static str>,
+    pub response_types_supported: [&'static str; 1],
+    /// How the authorization response travels.
+    pub response_modes_supported: [&'static str; 2],
     /// Grant types that the token endpoint takes.
-    pub grant_types_supported: Vec<&'static str>,
+    pub grant_types_supported: [GrantType; 4],
+    /// How clients authenticate at the token endpoint.
+    pub token_endpoint_auth_methods_supported: &'static [&'static str],
+    /// What may sign a client's assertion there.
+    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    /// How clients authenticate where they give tokens back.
+    pub revocation_endpoint_auth_methods_supported: &'static [&'static str],
+    /// What may sign a client's assertion there.
+    pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    /// How callers authenticate who ask about tokens: they must.
+    pub introspection_endpoint_auth_methods_supported: &'static [&'static str],
+    /// What may sign a caller's assertion there.
+    pub introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    /// Proof keys (RFC 7636), which every client needs.
+    pub code_challenge_methods_supported: [&'static str; 1],
+    /// The authorization response says whose it is (RFC 9207 §3).
+    pub authorization_response_iss_parameter_supported: bool,
+    /// Every client knows a person by the same name.
+    pub subject_types_supported: [&'static str; 1],
+    /// What signs ID tokens.
+    pub id_token_signing_alg_values_supported: [&'static str; 3],
+    /// What an ID token or the userinfo endpoint may tell.
+    pub claims_supported: &'static [&'static str],
+    /// OpenID Connect Core §5.5.
+    pub claims_parameter_supported: bool,
+    /// Request objects (RFC 9101) by value.
+    pub request_parameter_supported: bool,
+    /// Request objects by reference; said because leaving it out means that they are.
+    pub request_uri_parameter_supported: bool,
+    /// What a client may ask of the sign-in.
+    pub prompt_values_supported: [&'static str; 3],
+    /// Languages of the pages.
+    pub ui_locales_supported: [&'static str; 2],
+    /// Tokens can be bound to a client's certificate (RFC 8705 §3.3).
+    pub tls_client_certificate_bound_access_tokens: bool,
     /// The resources that the tokens are for (RFC 9728 §4).
     pub protected_resources: Vec<String>,
+    /// A page for people.
+    pub service_documentation: String,
 }
 
 /// The metadata of the mail service as a protected resource (RFC 9728 §2).
@@ -44,27 +143,101 @@ pub struct JwkSet {
     pub keys: Vec<Jwk>,
 }
 
-impl Issuer {
-    const JWKS_PATH: &'static str = "/oauth/jwks";
+/// Every way to authenticate, `none` first.
+const AUTH_METHODS: [&str; 6] = [
+    "none",
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+];
+const ASSERTION_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
 
-    /// The path in `jwks_uri`.
-    pub fn jwks_path(&self) -> String {
+impl Issuer {
+    /// The path at which an endpoint is served: the issuer's own path first.
+    pub fn path_of(&self, endpoint: Endpoint) -> String {
         let url = &*self.config.url;
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let path = rest.split_once('/').map_or("", |(_, path)| path).trim_end_matches('/');
         let slash = if path.is_empty() { "" } else { "/" };
-        format!("{slash}{path}{}", Self::JWKS_PATH)
+        format!("{slash}{path}{}", endpoint.path())
+    }
+
+    /// The URL at which an endpoint is served.
+    pub fn url_of(&self, endpoint: Endpoint) -> String {
+        format!("{}{}", self.config.url.trim_end_matches('/'), endpoint.path())
+    }
+
+    /// The path in `jwks_uri`.
+    pub fn jwks_path(&self) -> String {
+        self.path_of(Endpoint::Keys)
     }
 
     /// The issuer's metadata.
     pub fn metadata(&self) -> ServerMetadata {
+        let is_open = match self.config.registration {
+            Registration::Open | Registration::Token => true,
+            Registration::Closed => false,
+        };
+        let [_, authenticated @ ..] = &AUTH_METHODS;
         ServerMetadata {
             issuer: self.config.url.to_string(),
-            jwks_uri: format!("{}{}", self.config.url.trim_end_matches('/'), Self::JWKS_PATH),
-            scopes_supported: mail_scopes(),
-            response_types_supported: Vec::new(),
-            grant_types_supported: Vec::new(),
-            protected_resources: vec![self.resource()],
+            authorization_endpoint: self.url_of(Endpoint::Authorization),
+            token_endpoint: self.url_of(Endpoint::Token),
+            jwks_uri: self.url_of(Endpoint::Keys),
+            registration_endpoint: is_open.then(|| self.url_of(Endpoint::Registration)),
+            introspection_endpoint: self.url_of(Endpoint::Introspection),
+            revocation_endpoint: self.url_of(Endpoint::Revocation),
+            userinfo_endpoint: self.url_of(Endpoint::UserInfo),
+            device_authorization_endpoint: self.url_of(Endpoint::DeviceAuthorization),
+            pushed_authorization_request_endpoint: self.url_of(Endpoint::PushedAuthorization),
+            require_pushed_authorization_requests: false,
+            scopes_supported: mail_scopes()
+                .into_iter()
+                .chain(["openid", "profile", "email", "offline_access"])
+                .collect(),
+            response_types_supported: ["code"],
+            response_modes_supported: ["query", "form_post"],
+            grant_types_supported: [
+                GrantType::AuthorizationCode,
+                GrantType::RefreshToken,
+                GrantType::DeviceCode,
+                GrantType::ClientCredentials,
+            ],
+            token_endpoint_auth_methods_supported: &AUTH_METHODS,
+            token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+            revocation_endpoint_auth_methods_supported: &AUTH_METHODS,
+            revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+            introspection_endpoint_auth_methods_supported: authenticated,
+            introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+            code_challenge_methods_supported: ["S256"],
+            authorization_response_iss_parameter_supported: true,
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: ["RS256", "ES256", "EdDSA"],
+            claims_supported: &[
+                "iss",
+                "sub",
+                "aud",
+                "exp",
+                "iat",
+                "auth_time",
+                "nonce",
+                "at_hash",
+                "azp",
+                "sid",
+                "email",
+                "email_verified",
+                "preferred_username",
+            ],
+            claims_parameter_supported: false,
+            request_parameter_supported: false,
+            request_uri_parameter_supported: false,
+            prompt_values_supported: ["none", "login", "consent"],
+            ui_locales_supported: ["en", "de"],
+            tls_client_certificate_bound_access_tokens: true,
+            protected_resources: vec![self.audience()],
+            service_documentation: format!("{}/", self.audience()),
         }
     }
 
@@ -76,36 +249,53 @@ impl Issuer {
     /// The metadata of the mail service.
     pub fn protected_resource(&self) -> ProtectedResource {
         ProtectedResource {
-            resource: self.resource(),
+            resource: self.audience(),
             authorization_servers: vec![self.config.url.to_string()],
             scopes_supported: mail_scopes(),
         }
     }
 
-    /// The public keys.
-    ///
-    /// # Errors
-    /// [`IssuerError::Crypto`] never happens for keys that were read from the store.
-    pub fn jwks(&self) -> Result<JwkSet, IssuerError> {
-        let keys = self.keys.iter().map(|key| key.jwk()).collect::<Result<_, _>>()?;
-        Ok(JwkSet { keys })
-    }
-
-    /// The document stands at the root of the host, so the identifier has no path (RFC 9728 §3.1).
+    /// The audience of every token: the mail service as a resource (RFC 8707 §2).
     pub(super) fn audience(&self) -> String {
-        self.resource()
+        self.config.audience()
     }
 
-    fn resource(&self) -> String {
-        let url = &*self.config.url;
-        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-        let host = rest.split_once('/').map_or(rest, |(host, _)| host);
-        format!("{scheme}://{host}")
+    /// The audience that a resource indicator names (RFC 8707 §2), if it is one of this server's: the issuer, or a host
+    /// of the mail service, bare or in a URI of one of its protocols.
+    pub(super) fn audience_of(&self, resource: &str) -> Option<String> {
+        const SCHEMES: [&str; 9] =
+            ["https", "imap", "imaps", "pop", "pop3s", "smtp", "smtps", "submission", "sieve"];
+        let is_text = |octet: u8| octet.is_ascii_graphic() && !b"#?@\\".contains(&octet);
+        if !resource.bytes().all(is_text) {
+            return None;
+        }
+        let rest = match resource.split_once("://") {
+            Some((scheme, rest)) if SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) => rest,
+            Some(_) => return None,
+            None => resource,
+        };
+        let host = host_of(rest);
+        let audience = self.audience();
+        let own = audience.split_once("://").map_or(&*audience, |(_, authority)| host_of(authority));
+        let is_known = std::iter::once(own)
+            .chain(self.config.hostnames.iter().map(|name| &**name))
+            .any(|known| known.eq_ignore_ascii_case(host));
+        (!host.is_empty() && is_known).then_some(audience)
+    }
+}
+
+/// The host of `host[:port][/path]`; an IPv6 address keeps its brackets.
+fn host_of(text: &str) -> &str {
+    let authority = text.split('/').next().unwrap_or_default();
+    let behind_address = authority.find(']').unwrap_or(0);
+    match authority.rfind(':') {
+        Some(colon) if colon > behind_address => authority.get(..colon).unwrap_or(authority),
+        Some(_) | None => authority,
     }
 }
 
 /// The scope values of the mail protocols that Bearward speaks.
-fn mail_scopes() -> Vec<&'static str> {
+pub(super) fn mail_scopes() -> Vec<&'static str> {
     let spoken = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
     std::iter::once(Scope::MAIL).chain(spoken.map(Protocol::as_str)).collect()
 }

@@ -2,7 +2,8 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::store::StoreError;
+use super::IssuerError;
+use crate::{store::StoreError, token::CryptoError};
 
 /// What an OAuth client is told when it does not get what it asked for.
 ///
@@ -138,5 +139,35 @@ impl From<StoreError> for OAuthError {
                 Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
             }
         }
+    }
+}
+
+/// What goes wrong inside when a client asks.
+impl From<IssuerError> for OAuthError {
+    fn from(error: IssuerError) -> Self {
+        match error {
+            IssuerError::Store(error) => error.into(),
+            IssuerError::Crypto(error) => error.into(),
+            IssuerError::BadPassword
+            | IssuerError::Lifetime
+            | IssuerError::NoScope
+            | IssuerError::PasswordRequired(_)
+            | IssuerError::SealedJwt(_)
+            | IssuerError::UnknownClient(_)
+            | IssuerError::UnknownScope(_)
+            | IssuerError::Uses
+            | IssuerError::WrongServerKey => {
+                tracing::error!(%error, "the issuer");
+                Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
+            }
+        }
+    }
+}
+
+/// A cryptographic library that fails is no fault of the client.
+impl From<CryptoError> for OAuthError {
+    fn from(error: CryptoError) -> Self {
+        tracing::error!(%error, "the issuer's cryptography");
+        Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
     }
 }

@@ -1,10 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Issuer, IssuerError};
+use super::{AccessTokenFormat, Issuer, IssuerError, exchange::Recipient};
 use crate::{
-    model::{ClientId, CredentialKind, GrantId, Login, Scope, Secret, TokenKind, UnixTime},
-    store::{NewGrant, NewToken, SealedCredential},
-    token::{GrantKey, OpaqueToken, SealContext},
+    model::{ClientId, CredentialKind, GrantId, Login, Scope, Secret, UnixTime},
+    store::{Grant, NewGrant, SealedCredential},
+    token::{GrantKey, SealContext},
 };
 
 /// A grant that the operator makes without a sign-in. Whoever asks has checked the user and the password.
@@ -48,42 +48,40 @@ impl Issuer {
     /// [`IssuerError`] says what is wrong with the request, or that the store did not take it.
     pub async fn mint(&self, request: MintRequest, now: UnixTime) -> Result<Minted, IssuerError> {
         let lifetime = self.checked(&request)?;
-        let grant = GrantId::generate();
-        let grant_end = self.config.grant_lifetime.map(|lifetime| now.after(lifetime));
-        let token_end = now.after(lifetime);
-        let expires_at = grant_end.map_or(token_end, |end| end.min(token_end));
-
+        let Some(client) = self.client(&request.client).await? else {
+            return Err(IssuerError::UnknownClient(request.client));
+        };
+        if client.metadata.access_token_format == AccessTokenFormat::Jwt
+            && !request.sealed_backends.is_empty()
+        {
+            return Err(IssuerError::SealedJwt(request.client));
+        }
         let key = GrantKey::generate()?;
-        let token = OpaqueToken::generate(TokenKind::Access)?;
-        let wrapped_key = key.wrap(&token.wrap_key(&self.server_key)?, grant, token.kind())?;
-        let new = NewGrant {
-            id: grant,
+        let grant = Grant {
+            id: GrantId::generate(),
             user: request.user.clone(),
             client: request.client.clone(),
             scope: request.scope.clone(),
             created_at: now,
-            expires_at: grant_end,
+            expires_at: self.config.grant_lifetime.map(|lifetime| now.after(lifetime)),
+            revoked: None,
             audience: self.audience(),
             auth_time: None,
             mailboxes: Vec::new(),
-            code: None,
             public_key: *key.public().as_bytes(),
-            credentials: seal(&key, grant, &request)?,
-            tokens: vec![NewToken {
-                lookup: token.lookup()?,
-                kind: token.kind(),
-                scope: request.scope.clone(),
-                audience: self.audience(),
-                certificate: None,
-                created_at: now,
-                expires_at,
-                wrapped_key,
-            }],
         };
-        self.store.create_grant(new).await?;
+        let end = now.after(lifetime);
+        let expires_at = grant.expires_at.map_or(end, |grant_end| grant_end.min(end));
+        let recipient =
+            Recipient { client: &client, grant: &grant, scope: &grant.scope, certificate: None, now };
+        let token = self.access_token_until(&recipient, &key, expires_at)?;
+        let id = grant.id;
+        let credentials = seal(&key, id, &request)?;
+        let tokens = vec![token.row];
+        self.store.create_grant(NewGrant { credentials, tokens, ..grant.into() }).await?;
         Ok(Minted {
-            access_token: token.text(),
-            grant,
+            access_token: token.text,
+            grant: id,
             user: request.user,
             client: request.client,
             scope: request.scope,
@@ -93,9 +91,6 @@ impl Issuer {
 
     /// The lifetime that the token gets, if everything else is in order.
     fn checked(&self, request: &MintRequest) -> Result<Duration, IssuerError> {
-        if request.client != ClientId::open() {
-            return Err(IssuerError::UnknownClient(request.client.clone()));
-        }
         if request.scope.is_empty() {
             return Err(IssuerError::NoScope);
         }

@@ -14,7 +14,10 @@ mod keys;
 mod mint;
 mod params;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use thiserror::Error;
 
@@ -24,20 +27,28 @@ pub use crate::{
     token::ServerKey,
 };
 pub use authorize::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Redirect,
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Pushed, Redirect,
     RedirectMode, SignInError, SignInForm, SignInPage,
 };
-pub use clients::{AccessTokenFormat, AuthMethod, Client, ClientMetadata, GrantType, Standing};
-pub use discovery::{JwkSet, ProtectedResource, ServerMetadata};
+pub use clients::{
+    AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
+    InvalidRedirectUri, KnownClient, RedirectUri, Registered, RegistrationError, Standing,
+};
+pub use discovery::{Endpoint, JwkSet, ProtectedResource, ServerMetadata};
 pub use error::{ErrorCode, OAuthError};
-pub use exchange::{Call, Caller, ClientCertificate};
+pub use exchange::{
+    Call, Caller, ClientCertificate, Confirmation, DeviceAuthorization, IntrospectedToken, Introspection,
+    TokenResponse, UserInfo,
+};
+pub use keys::{KeyRotation, KeyState, KeyStatus};
 pub use mint::{MintRequest, Minted};
 pub use params::Params;
 
 use crate::{
+    limits::{Registrations, SignInConfig},
     model::{ClientId, GrantId, UnixTime},
     store::Store,
-    token::{CryptoError, SigningKey},
+    token::CryptoError,
 };
 
 /// Settings of the built-in issuer.
@@ -47,6 +58,8 @@ pub struct Config {
     pub enabled: bool,
     /// The issuer identifier: an https URL without query and fragment (RFC 8414 §2).
     pub url: Arc<str>,
+    /// Names of the mail service beside the issuer's host, as resource indicators may name it (RFC 8707 §2).
+    pub hostnames: Vec<Arc<str>>,
     /// Lifetime of an access token.
     pub access_token_lifetime: Duration,
     /// Idle lifetime of a refresh token.
@@ -71,6 +84,8 @@ pub struct Config {
     pub key_rotation: Duration,
     /// Where clients can show a certificate.
     pub mutual_tls: MutualTls,
+    /// What holds guessing of passwords and user codes down.
+    pub sign_in: SignInConfig,
 }
 
 /// Where OAuth clients can authenticate by a certificate (RFC 8705).
@@ -91,6 +106,7 @@ impl Config {
         Self {
             enabled: true,
             url: url.into(),
+            hostnames: Vec::new(),
             access_token_lifetime: Duration::from_secs(60 * 60),
             refresh_token_lifetime: Duration::from_secs(90 * DAY),
             refresh_token_renew: Duration::from_secs(4 * DAY),
@@ -103,7 +119,19 @@ impl Config {
             registration: Registration::Open,
             key_rotation: Duration::from_secs(90 * DAY),
             mutual_tls: MutualTls::Off,
+            sign_in: SignInConfig::default(),
         }
+    }
+}
+
+impl Config {
+    /// The identifier of the mail service as a resource, which every token is for. Its document stands at the root
+    /// of the host, so it has no path (RFC 9728 §3.1).
+    pub fn audience(&self) -> String {
+        let url = &*self.url;
+        let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+        let host = rest.split_once('/').map_or(rest, |(host, _)| host);
+        format!("{scheme}://{host}")
     }
 }
 
@@ -130,9 +158,17 @@ pub enum IssuerError {
     /// A lifetime of zero, or of more than [`Issuer::MAX_LIFETIME`].
     #[error("a lifetime must be more than zero and at most 365 days")]
     Lifetime,
+    /// An initial access token for no registrations, or for more than [`Issuer::MAX_INITIAL_USES`].
+    #[error("an initial access token is good for 1 to {} registrations", Issuer::MAX_INITIAL_USES)]
+    Uses,
     /// A client that is not registered.
     #[error("no client \"{0}\" is registered")]
     UnknownClient(ClientId),
+    /// A JWT that should open a sealed password. It holds no key.
+    #[error(
+        "client \"{0}\" gets JWT access tokens, which cannot open a sealed mailbox password; use a client with opaque tokens, or another login for the backend"
+    )]
+    SealedJwt(ClientId),
     /// A backend logs in with the mailbox password, and none was given.
     #[error("backend \"{0}\" logs in with the sealed mailbox password, so the password is needed")]
     PasswordRequired(Arc<str>),
@@ -156,7 +192,9 @@ impl From<CryptoError> for IssuerError {
     fn from(error: CryptoError) -> Self {
         match error {
             CryptoError::PasswordTooLong => Self::BadPassword,
-            CryptoError::BadKey | CryptoError::Library | CryptoError::NotAuthentic => Self::Crypto(error),
+            CryptoError::BadKey | CryptoError::Library | CryptoError::NotAuthentic | CryptoError::NotJson => {
+                Self::Crypto(error)
+            }
         }
     }
 }
@@ -166,14 +204,17 @@ pub struct Issuer {
     config: Config,
     store: Arc<dyn Store>,
     server_key: ServerKey,
-    keys: Vec<SigningKey>,
+    keys: keys::KeyRing,
+    sign_ins: authorize::SignIns,
+    registrations: Mutex<Registrations>,
+    devices: exchange::PendingDevices,
 }
 
 impl Issuer {
     /// Longest lifetime of an access token.
     pub const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-    /// Reads the signing keys, and makes the first one where there is none.
+    /// Reads the signing keys, and makes the first one of each algorithm that has none.
     ///
     /// # Errors
     /// [`IssuerError::WrongServerKey`], or what the store says.
@@ -183,8 +224,18 @@ impl Issuer {
         server_key: ServerKey,
         now: UnixTime,
     ) -> Result<Self, IssuerError> {
-        let keys = keys::load(&*store, &server_key, now).await?;
-        Ok(Self { config, store, server_key, keys })
+        let keys =
+            keys::KeyRing::load_or_create(&config, Arc::clone(&store), server_key.clone(), now).await?;
+        let sign_ins = authorize::SignIns::new(None, &config.sign_in);
+        Ok(Self {
+            config,
+            store,
+            server_key,
+            keys,
+            sign_ins,
+            registrations: Mutex::default(),
+            devices: exchange::PendingDevices::default(),
+        })
     }
 
     /// The issuer identifier.

@@ -4,10 +4,16 @@
 //! looks at a clock or a socket.
 
 mod connections;
+mod penalties;
+mod registration;
+mod sign_in;
 
 use std::time::Duration;
 
 pub use connections::{Connections, Full, Permit};
+pub use penalties::Allowance;
+pub use registration::{RegistrationCost, Registrations};
+pub use sign_in::{Attempt, SignInConfig, SignInLimits, TooMany};
 
 /// `[limits]` of the configuration.
 #[derive(Clone, Debug)]

@@ -3,6 +3,8 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::ClientId;
+
 /// A user's login name: 1 to 255 octets of UTF-8 without controls or white space, its domain in lower case.
 ///
 /// It is compared octet by octet; the local part keeps its case because mail servers may care.
@@ -18,6 +20,7 @@ pub struct InvalidLogin;
 impl Login {
     /// Longest login name in octets (RFC 4616 §2 asks servers to take 255).
     pub const MAX: usize = 255;
+    const CLIENTS: &'static str = "client.invalid";
 
     /// Checks and normalises: ASCII letters of the domain become lower case.
     ///
@@ -32,6 +35,20 @@ impl Login {
         }
         let Some((local, domain)) = text.rsplit_once('@') else { return Ok(Self(text.into())) };
         Ok(Self(format!("{local}@{}", domain.to_ascii_lowercase()).into()))
+    }
+
+    /// The name under which a service client's own grants stand. No person has it: nobody can have a mailbox in
+    /// a domain below `invalid` (RFC 6761 §6.4), and [`Login::is_client`] lets a sign-in be refused.
+    ///
+    /// # Errors
+    /// [`InvalidLogin`] when the identifier is too long.
+    pub fn of_client(client: &ClientId) -> Result<Self, InvalidLogin> {
+        Self::parse(&format!("{client}@{}", Self::CLIENTS))
+    }
+
+    /// Whether it is the name of a service client.
+    pub fn is_client(&self) -> bool {
+        self.domain() == Some(Self::CLIENTS)
     }
 
     /// The whole name.
@@ -77,6 +94,16 @@ mod tests {
     #[test]
     fn lowers_the_domain_only() {
         assert_eq!(Login::parse("Alice@Example.ORG").unwrap().as_str(), "Alice@example.org");
+    }
+
+    #[test]
+    fn the_name_of_a_client_is_known_however_it_is_written() {
+        let client = Login::of_client(&ClientId::open()).unwrap();
+        assert!(client.is_client());
+        assert_eq!(Login::parse("open@Client.INVALID").unwrap(), client);
+        assert!(!Login::parse("open").unwrap().is_client());
+        assert!(!Login::parse("client.invalid").unwrap().is_client());
+        assert!(Login::of_client(&"x".repeat(241).parse().unwrap()).is_err());
     }
 
     #[test]

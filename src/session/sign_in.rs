@@ -174,7 +174,7 @@ async fn validate(
         }
     };
     trail.user = authzid.map(str::to_owned);
-    let request = Request { protocol: connection.protocol, authzid };
+    let request = Request { protocol: connection.protocol, authzid, certificate: connection.certificate };
     let validation = shared.validator.validate_noting(token, &request, now).await;
     let outcome = validation.result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok);
     shared.validations.count(outcome, validation.cached);
@@ -189,9 +189,12 @@ async fn validate(
 
 fn rejection_kind(rejection: &Rejection) -> RefusalKind {
     match rejection {
-        Rejection::Malformed | Rejection::Unknown | Rejection::Expired | Rejection::Revoked => {
-            RefusalKind::InvalidToken
-        }
+        Rejection::Malformed
+        | Rejection::Unknown
+        | Rejection::Expired
+        | Rejection::Revoked
+        | Rejection::WrongAudience
+        | Rejection::BoundElsewhere => RefusalKind::InvalidToken,
         Rejection::InsufficientScope => RefusalKind::InsufficientScope,
         Rejection::NotAuthorized => RefusalKind::NotAuthorized,
         Rejection::Unavailable(_) => RefusalKind::Unavailable,

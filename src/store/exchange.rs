@@ -14,6 +14,12 @@ pub trait Exchanges: Send + Sync {
     /// [`StoreError::Corrupt`] when the row cannot be read as what it should be.
     async fn code(&self, lookup: &TokenHash) -> Result<Option<CodeRecord>, StoreError>;
 
+    /// Whether a mailbox password is sealed to a grant; `false` for a grant that has ended, or that there is not.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn holds_credentials(&self, grant: GrantId) -> Result<bool, StoreError>;
+
     /// Uses a code and adds the tokens to its grant. A code that was used before ends its grant
     /// (RFC 6749 §4.1.2), in the same transaction, with [`super::RevocationReason::CodeReplayed`], also when it
     /// has expired meanwhile.

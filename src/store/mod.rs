@@ -154,6 +154,12 @@ pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static
         replaces: Option<Replaces>,
     ) -> Result<bool, StoreError>;
 
+    /// Has a signing key retire at `at`, if it would not earlier.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn retire_signing_key(&self, kid: &str, at: UnixTime) -> Result<(), StoreError>;
+
     /// Returns when something may have been revoked elsewhere; never where nobody tells. Whoever waits polls too,
     /// because a notification can be lost.
     async fn revocation_hint(&self) {

@@ -156,6 +156,27 @@ pub struct NewGrant {
     pub tokens: Vec<NewToken>,
 }
 
+/// The grant as it will be, without what hangs on it.
+impl From<Grant> for NewGrant {
+    fn from(grant: Grant) -> Self {
+        Self {
+            id: grant.id,
+            user: grant.user,
+            client: grant.client,
+            scope: grant.scope,
+            created_at: grant.created_at,
+            expires_at: grant.expires_at,
+            audience: grant.audience,
+            auth_time: grant.auth_time,
+            mailboxes: grant.mailboxes,
+            public_key: grant.public_key,
+            credentials: Vec::new(),
+            code: None,
+            tokens: Vec::new(),
+        }
+    }
+}
+
 /// A token to be stored.
 #[derive(Clone, Debug)]
 pub struct NewToken {

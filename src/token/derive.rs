@@ -1,16 +1,18 @@
 use aws_lc_rs::{
     aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf::{HKDF_SHA256, KeyType, Salt},
-    rand,
+    hmac, rand,
 };
 use zeroize::Zeroizing;
 
 use super::CryptoError;
-use crate::model::Secret;
+use crate::model::{Secret, TokenHash};
 
 /// First octet of everything that is encrypted here; another format gets another number.
 const VERSION: u8 = 1;
 const TAG: usize = 16;
+const HASH_LABEL: &[u8] = b"bearward server hash v1 ";
+const PURPOSE_LABEL: &[u8] = b"bearward server purpose v1 ";
 
 /// The server's own key: 32 octets that are kept outside the store and its backups.
 #[derive(Clone, Debug)]
@@ -36,7 +38,27 @@ impl ServerKey {
         Ok(Self(Secret::copy_of(&*random::<{ Self::LEN }>()?)))
     }
 
-    /// A key for one purpose of the server itself.
+    /// A keyed hash (HMAC-SHA-256) of `fields`, apart for every `purpose`: for what has too few random bits to
+    /// be stored under a plain hash, and for marks that only this server can make. No two lists of fields
+    /// hash alike, however their octets are cut.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] when the library fails.
+    pub fn hash(&self, purpose: &str, fields: &[&[u8]]) -> Result<TokenHash, CryptoError> {
+        let key = expand(&[], self.0.expose(), &[HASH_LABEL, purpose.as_bytes()])?;
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*key), &join(fields));
+        tag.as_ref().try_into().map(TokenHash::new).map_err(|_| CryptoError::Library)
+    }
+
+    /// A key that encrypts under the server key alone, apart for every `purpose`.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] when the library fails.
+    pub fn wrap_key_for(&self, purpose: &str) -> Result<WrapKey, CryptoError> {
+        expand(&[], self.0.expose(), &[PURPOSE_LABEL, purpose.as_bytes()]).map(WrapKey)
+    }
+
+    /// A key for one purpose of this room.
     pub(super) fn purpose(&self, label: &[u8]) -> Result<WrapKey, CryptoError> {
         expand(&[], self.0.expose(), &[label]).map(WrapKey)
     }
@@ -46,7 +68,8 @@ impl ServerKey {
     }
 }
 
-/// A key that encrypts other keys. It is derived when needed and never stored.
+/// A key that encrypts other keys, or what is shown to one bearer only (ChaCha20-Poly1305, RFC 8439). It is
+/// derived when needed and never stored.
 pub struct WrapKey(Zeroizing<[u8; 32]>);
 
 impl WrapKey {
@@ -54,8 +77,11 @@ impl WrapKey {
         Self(octets)
     }
 
-    /// Encrypts `plain`, binding it to `context`: version, nonce, ciphertext, tag.
-    pub(super) fn encrypt(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    /// Encrypts `plain`, binding it to `context`: version, nonce, ciphertext, tag. The length shows.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] without random octets.
+    pub fn encrypt(&self, plain: &[u8], context: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let nonce = *random::<NONCE_LEN>()?;
         let mut buffer = Zeroizing::new(Vec::with_capacity(1 + NONCE_LEN + plain.len() + TAG));
         buffer.push(VERSION);
@@ -72,7 +98,10 @@ impl WrapKey {
     }
 
     /// Decrypts what [`WrapKey::encrypt`] made for the same `context`.
-    pub(super) fn decrypt(&self, sealed: &[u8], context: &[u8]) -> Result<Secret, CryptoError> {
+    ///
+    /// # Errors
+    /// [`CryptoError::NotAuthentic`] for another key or context, or for changed octets.
+    pub fn decrypt(&self, sealed: &[u8], context: &[u8]) -> Result<Secret, CryptoError> {
         let Some((&VERSION, rest)) = sealed.split_first() else { return Err(CryptoError::NotAuthentic) };
         let Some((nonce, body)) = rest.split_first_chunk::<NONCE_LEN>() else {
             return Err(CryptoError::NotAuthentic);
@@ -172,6 +201,28 @@ mod tests {
         for length in 0..sealed.len() {
             assert_eq!(key.decrypt(&sealed[..length], b"here").unwrap_err(), CryptoError::NotAuthentic);
         }
+    }
+
+    #[test]
+    fn a_keyed_hash_differs_by_server_purpose_and_cut_of_the_fields() {
+        let (server, other) = (ServerKey::generate().unwrap(), ServerKey::generate().unwrap());
+        let hash = server.hash("one", &[b"ab", b"c"]).unwrap();
+        assert_eq!(hash, server.hash("one", &[b"ab", b"c"]).unwrap());
+        assert_ne!(hash, server.hash("two", &[b"ab", b"c"]).unwrap());
+        assert_ne!(hash, server.hash("one", &[b"a", b"bc"]).unwrap());
+        assert_ne!(hash, server.hash("one", &[b"abc"]).unwrap());
+        assert_ne!(hash, other.hash("one", &[b"ab", b"c"]).unwrap());
+    }
+
+    #[test]
+    fn a_keyed_hash_is_no_key_of_the_same_purpose() {
+        let server = ServerKey::generate().unwrap();
+        let sealed = server.wrap_key_for("one").unwrap().encrypt(b"plain", b"").unwrap();
+        assert!(server.wrap_key_for("one").unwrap().decrypt(&sealed, b"").is_ok());
+        assert!(server.wrap_key_for("two").unwrap().decrypt(&sealed, b"").is_err());
+        assert!(server.purpose(b"one").unwrap().decrypt(&sealed, b"").is_err());
+        let hash = *server.hash("one", &[]).unwrap().as_bytes();
+        assert!(WrapKey::new(Zeroizing::new(hash)).decrypt(&sealed, b"").is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Token formats and the keys behind them: opaque tokens, sealing of mailbox passwords, signing keys.
+//! Token formats and the keys behind them: opaque tokens and codes, sealing of mailbox passwords, signing keys,
+//! and the checking of signatures.
 //!
 //! Used by issuer and validator. It does no I/O and asks no clock; random octets are drawn from aws-lc-rs.
 //!
@@ -10,18 +11,31 @@
 //!   kind. The private half exists at rest only wrapped under a [`WrapKey`] of each live token.
 //! - So the store opens nothing without a token, nor with a token but without the server key; and a token
 //!   opens nothing without the store.
+//! - A key has one algorithm, and only that one verifies with it, whatever a token's header says.
 //!
 //! It must not do I/O, read the clock, or print what it holds.
 
+mod certificate;
 mod derive;
+mod jose_error;
+mod jwk;
+mod jws;
+mod key_set;
 mod opaque;
 mod sealing;
 mod signing;
+mod user_code;
 
+pub use certificate::{base64url, certificate_thumbprint, parse_thumbprint, sha256};
 pub use derive::{ServerKey, WrapKey};
-pub use opaque::{InvalidToken, OpaqueToken};
+pub use jose_error::JoseError;
+pub use jwk::{Jwk, KeyParameters};
+pub use jws::{MAX_JWS, check_times, time, unverified_kid, verify_jws};
+pub use key_set::PublicKeySet;
+pub use opaque::{InvalidToken, KeyPurpose, OpaqueToken};
 pub use sealing::{GrantKey, GrantPublicKey, SealContext};
-pub use signing::{Jwk, SigningKey};
+pub use signing::{Algorithm, SigningKey};
+pub use user_code::{InvalidUserCode, UserCode};
 
 use thiserror::Error;
 
@@ -37,6 +51,9 @@ pub enum CryptoError {
     /// A password is longer than [`GrantPublicKey::MAX_PASSWORD`] octets.
     #[error("a password has at most {} octets", GrantPublicKey::MAX_PASSWORD)]
     PasswordTooLong,
+    /// Claims that have no JSON form.
+    #[error("the claims have no JSON form")]
+    NotJson,
     /// The cryptographic library could not do its part; no random octets, as a rule.
     #[error("the cryptographic library failed")]
     Library,

@@ -15,6 +15,9 @@ const CHECKSUM: usize = 4;
 const PREFIX: usize = 4;
 const LOOKUP_LABEL: &[u8] = b"bearward token lookup v1 ";
 const WRAP_LABEL: &[u8] = b"bearward token wrap v1 ";
+const ANSWER_LABEL: &[u8] = b"bearward token answer v1 ";
+const PAGES_LABEL: &[u8] = b"bearward token pages v1 ";
+const DEVICE_GRANT_LABEL: &[u8] = b"bearward device grant key v1 ";
 const CHECKSUM_LABEL: &[u8] = b"bearward token checksum v1 ";
 
 /// An opaque token: a readable prefix for its kind, then 32 random octets and a checksum of four, in base64url.
@@ -25,6 +28,16 @@ const CHECKSUM_LABEL: &[u8] = b"bearward token checksum v1 ";
 pub struct OpaqueToken {
     kind: TokenKind,
     secret: Zeroizing<[u8; SECRET]>,
+}
+
+/// What a key from [`OpaqueToken::purpose_key`] encrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPurpose {
+    /// The answer that a refresh token got, kept for those who did not receive it. Only who still has that
+    /// refresh token can have it again.
+    Answer,
+    /// The hidden state of the sign-in pages. Only the browser that has the cookie can send it back.
+    Pages,
 }
 
 /// A text is no token of this server.
@@ -106,7 +119,28 @@ impl OpaqueToken {
     /// # Errors
     /// [`CryptoError::Library`] when the library fails.
     pub fn wrap_key(&self, server: &ServerKey) -> Result<WrapKey, CryptoError> {
-        expand(server.octets(), &*self.secret, &[WRAP_LABEL, self.kind.as_str().as_bytes()]).map(WrapKey::new)
+        self.derive(server, WRAP_LABEL).map(WrapKey::new)
+    }
+
+    /// A key from this token and the server key for something other than a grant's private key.
+    ///
+    /// # Errors
+    /// [`CryptoError::Library`] when the library fails.
+    pub fn purpose_key(&self, server: &ServerKey, purpose: KeyPurpose) -> Result<WrapKey, CryptoError> {
+        let label = match purpose {
+            KeyPurpose::Answer => ANSWER_LABEL,
+            KeyPurpose::Pages => PAGES_LABEL,
+        };
+        self.derive(server, label).map(WrapKey::new)
+    }
+
+    /// The private half of a grant's key pair, which is to exist before anyone holds a token of that grant.
+    pub(super) fn device_grant_key(&self, server: &ServerKey) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
+        self.derive(server, DEVICE_GRANT_LABEL)
+    }
+
+    fn derive(&self, server: &ServerKey, label: &[u8]) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
+        expand(server.octets(), &*self.secret, &[label, self.kind.as_str().as_bytes()])
     }
 
     const fn prefix(kind: TokenKind) -> &'static str {
@@ -185,9 +219,13 @@ mod tests {
 
     #[test]
     fn a_token_cannot_be_passed_off_as_another_kind() {
-        let text = OpaqueToken::generate(TokenKind::Refresh).unwrap().text();
-        let posed = [b"bwa_", &text.expose()[4..]].concat();
-        assert_eq!(OpaqueToken::parse(&posed).unwrap_err(), InvalidToken::Damaged);
+        for kind in TokenKind::ALL {
+            let text = OpaqueToken::generate(kind).unwrap().text();
+            for other in TokenKind::ALL.into_iter().filter(|other| *other != kind) {
+                let posed = [OpaqueToken::prefix(other).as_bytes(), &text.expose()[4..]].concat();
+                assert_eq!(OpaqueToken::parse(&posed).unwrap_err(), InvalidToken::Damaged, "{other:?}");
+            }
+        }
         assert_eq!(OpaqueToken::parse(b"eyJhbGciOi").unwrap_err(), InvalidToken::Foreign);
     }
 
@@ -213,6 +251,39 @@ mod tests {
         assert!(as_key.decrypt(&sealed, b"").is_err());
         let raw = WrapKey::new(token.secret);
         assert!(raw.decrypt(&sealed, b"").is_err());
+    }
+
+    #[test]
+    fn the_same_octets_as_another_kind_give_another_row_and_other_keys() {
+        let server = ServerKey::generate().unwrap();
+        let secret = random::<SECRET>().unwrap();
+        let tokens = TokenKind::ALL.map(|kind| OpaqueToken { kind, secret: secret.clone() });
+        let rows: std::collections::HashSet<_> = tokens.iter().map(|token| token.lookup().unwrap()).collect();
+        assert_eq!(rows.len(), TokenKind::ALL.len());
+        let [first, others @ ..] = &tokens;
+        let sealed = first.wrap_key(&server).unwrap().encrypt(b"key", b"").unwrap();
+        for other in others {
+            assert!(other.wrap_key(&server).unwrap().decrypt(&sealed, b"").is_err());
+        }
+    }
+
+    #[test]
+    fn each_purpose_of_a_token_has_its_own_key_and_needs_the_server() {
+        let token = OpaqueToken::generate(TokenKind::Refresh).unwrap();
+        let (one, other) = (ServerKey::generate().unwrap(), ServerKey::generate().unwrap());
+        let sealed =
+            token.purpose_key(&one, KeyPurpose::Answer).unwrap().encrypt(b"answer", b"here").unwrap();
+        let again = token.purpose_key(&one, KeyPurpose::Answer).unwrap();
+        assert_eq!(again.decrypt(&sealed, b"here").unwrap(), Secret::copy_of(b"answer"));
+        let attempts = [
+            token.purpose_key(&one, KeyPurpose::Pages).unwrap(),
+            token.purpose_key(&other, KeyPurpose::Answer).unwrap(),
+            token.wrap_key(&one).unwrap(),
+            WrapKey::new(token.device_grant_key(&one).unwrap()),
+        ];
+        for attempt in attempts {
+            assert_eq!(attempt.decrypt(&sealed, b"here").unwrap_err(), CryptoError::NotAuthentic);
+        }
     }
 
     #[test]

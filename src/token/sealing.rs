@@ -1,10 +1,11 @@
+use aws_lc_rs::agreement::{PrivateKey, X25519};
 use rustls::crypto::{
     aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305 as SUITE,
     hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey},
 };
 use zeroize::Zeroizing;
 
-use super::{CryptoError, WrapKey, derive::join};
+use super::{CryptoError, OpaqueToken, ServerKey, WrapKey, derive::join};
 use crate::model::{CredentialKind, GrantId, Login, Secret, TokenKind};
 
 /// First octet of a sealed password; another format gets another number.
@@ -89,6 +90,23 @@ impl GrantKey {
         let (public, private) = SUITE.generate_key_pair().map_err(|_| CryptoError::Library)?;
         let public = public.0.try_into().map_err(|_| CryptoError::Library)?;
         Ok(Self { private, public: GrantPublicKey(public) })
+    }
+
+    /// The key pair that a device code stands for (RFC 8628). The browser that approves the device knows only
+    /// the public half and seals to it; the device code opens it when the device comes for its tokens.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadKey`] for a token of another kind; [`CryptoError::Library`] when the library fails.
+    pub fn of_device_code(device: &OpaqueToken, server: &ServerKey) -> Result<Self, CryptoError> {
+        if device.kind() != TokenKind::Device {
+            return Err(CryptoError::BadKey);
+        }
+        let private = device.device_grant_key(server)?;
+        let public = PrivateKey::from_private_key(&X25519, &*private)
+            .map_err(|_| CryptoError::Library)?
+            .compute_public_key()?;
+        let public = public.as_ref().try_into().map_err(|_| CryptoError::Library)?;
+        Ok(Self { private: HpkePrivateKey::from(private.to_vec()), public: GrantPublicKey(public) })
     }
 
     /// The public half.

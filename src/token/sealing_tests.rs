@@ -131,6 +131,47 @@ fn a_wrapped_key_opens_for_its_token_grant_kind_and_server_only() {
     }
 }
 
+#[test]
+fn a_device_code_opens_what_was_sealed_to_its_public_half() {
+    let server = ServerKey::generate().unwrap();
+    let device = OpaqueToken::generate(TokenKind::Device).unwrap();
+    let alice = login("alice@example.org");
+    let here = context(GrantId::generate(), &alice);
+    let public = GrantKey::of_device_code(&device, &server).unwrap().public();
+    let sealed = public.seal(&Secret::copy_of(b"hunter2"), &here).unwrap();
+
+    let again = GrantKey::of_device_code(&device, &server).unwrap();
+    assert_eq!(again.public(), public);
+    assert_eq!(again.open(&sealed, &here).unwrap(), Secret::copy_of(b"hunter2"));
+
+    let token = OpaqueToken::generate(TokenKind::Access).unwrap();
+    let wrap = token.wrap_key(&server).unwrap();
+    let wrapped = again.wrap(&wrap, here.grant, TokenKind::Access).unwrap();
+    let unwrapped = GrantKey::unwrap(&wrapped, &wrap, here.grant, TokenKind::Access, public).unwrap();
+    assert_eq!(unwrapped.open(&sealed, &here).unwrap(), Secret::copy_of(b"hunter2"));
+}
+
+#[test]
+fn another_device_code_or_server_key_opens_nothing() {
+    let server = ServerKey::generate().unwrap();
+    let device = OpaqueToken::generate(TokenKind::Device).unwrap();
+    let other = OpaqueToken::generate(TokenKind::Device).unwrap();
+    let alice = login("alice@example.org");
+    let here = context(GrantId::generate(), &alice);
+    let key = GrantKey::of_device_code(&device, &server).unwrap();
+    let sealed = key.public().seal(&Secret::copy_of(b"hunter2"), &here).unwrap();
+    for wrong in [
+        GrantKey::of_device_code(&other, &server).unwrap(),
+        GrantKey::of_device_code(&device, &ServerKey::generate().unwrap()).unwrap(),
+    ] {
+        assert_eq!(wrong.open(&sealed, &here).unwrap_err(), CryptoError::NotAuthentic);
+    }
+    for kind in TokenKind::ALL.into_iter().filter(|kind| *kind != TokenKind::Device) {
+        let token = OpaqueToken::generate(kind).unwrap();
+        assert_eq!(GrantKey::of_device_code(&token, &server).unwrap_err(), CryptoError::BadKey);
+    }
+}
+
 proptest! {
     #[test]
     fn every_password_comes_back(password in proptest::collection::vec(any::<u8>(), 0..=255)) {

@@ -1,176 +1,216 @@
 use aws_lc_rs::{
-    digest::{SHA256, digest},
+    encoding::{AsDer, Pkcs8V1Der},
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+    rsa::KeySize,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    },
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 
-use super::{CryptoError, ServerKey, derive::join};
+use super::{CryptoError, Jwk, ServerKey, base64url, derive::join, jwk::KeyParameters};
 
 const PURPOSE: &[u8] = b"bearward signing key v1";
 
-/// A key that signs what this issuer says: ES256 (RFC 7518 §3.4).
-pub struct SigningKey {
-    pair: EcdsaKeyPair,
-    kid: String,
+/// How a token is signed (RFC 7518 §3.1, RFC 8037 §3.1). Each algorithm has one kind of key here, so a key can
+/// never be used with the algorithm of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// Ed25519.
+    EdDsa,
+    /// ECDSA with P-256 and SHA-256.
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, of 2048 bits.
+    Rs256,
 }
 
-/// The public half of a signing key (RFC 7517 §4, RFC 7518 §6.2.1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Jwk {
-    /// Key type: `EC`.
-    pub kty: &'static str,
-    /// Curve: `P-256`.
-    pub crv: &'static str,
-    /// The point's x coordinate, base64url.
-    pub x: String,
-    /// The point's y coordinate, base64url.
-    pub y: String,
-    /// What the key is for: `sig`.
-    #[serde(rename = "use")]
-    pub usage: &'static str,
-    /// Algorithm: `ES256`.
-    pub alg: &'static str,
-    /// The key's name: its thumbprint (RFC 7638).
-    pub kid: String,
+impl Algorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 3] = [Self::EdDsa, Self::Es256, Self::Rs256];
+
+    /// Its registered name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// The algorithm of that name, exactly as registered.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+}
+
+/// A key that signs what this issuer says.
+pub struct SigningKey {
+    pair: Pair,
+    jwk: Jwk,
+}
+
+enum Pair {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+}
+
+/// The protected header of what is signed here (RFC 7515 §4.1).
+#[derive(Serialize)]
+struct Header<'a> {
+    typ: &'a str,
+    alg: &'static str,
+    kid: &'a str,
 }
 
 impl SigningKey {
-    /// The algorithm's registered name.
-    pub const ALGORITHM: &'static str = "ES256";
-
-    /// A new key.
+    /// A new key. One for RSA takes some tenths of a second to find.
     ///
     /// # Errors
     /// [`CryptoError::Library`] when the library fails.
-    pub fn generate() -> Result<Self, CryptoError> {
-        EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-            .map_err(CryptoError::from)
-            .and_then(Self::named)
+    pub fn generate(algorithm: Algorithm) -> Result<Self, CryptoError> {
+        let pair = match algorithm {
+            Algorithm::EdDsa => Pair::Ed25519(Ed25519KeyPair::generate()?),
+            Algorithm::Es256 => Pair::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?),
+            Algorithm::Rs256 => Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048)?),
+        };
+        Self::named(pair)
     }
 
-    /// The key as it may be stored: PKCS#8 (RFC 5958), encrypted under the server key.
+    /// The key as it may be stored: PKCS#8 (RFC 5958), encrypted under the server key, bound to its algorithm
+    /// and name.
     ///
     /// # Errors
     /// [`CryptoError::Library`] when the library fails.
     pub fn seal(&self, server: &ServerKey) -> Result<Vec<u8>, CryptoError> {
-        let document = self.pair.to_pkcs8v1()?;
-        server.purpose(PURPOSE)?.encrypt(document.as_ref(), &Self::context(&self.kid))
+        let (algorithm, kid) = (self.algorithm(), self.kid());
+        let seal =
+            |document: &[u8]| server.purpose(PURPOSE)?.encrypt(document, &Self::context(algorithm, kid));
+        match &self.pair {
+            Pair::Ed25519(pair) => seal(pair.to_pkcs8v1()?.as_ref()),
+            Pair::P256(pair) => seal(pair.to_pkcs8v1()?.as_ref()),
+            Pair::Rsa(pair) => {
+                let document: Pkcs8V1Der<'_> = pair.as_der()?;
+                seal(document.as_ref())
+            }
+        }
     }
 
     /// Reads a stored key.
     ///
     /// # Errors
-    /// [`CryptoError::NotAuthentic`] under another server key or name; [`CryptoError::BadKey`] when what was
-    /// encrypted is no such key.
-    pub fn open(sealed: &[u8], kid: &str, server: &ServerKey) -> Result<Self, CryptoError> {
-        let document = server.purpose(PURPOSE)?.decrypt(sealed, &Self::context(kid))?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.expose())
-            .map_err(|_| CryptoError::BadKey)?;
-        let key = Self::named(pair)?;
-        if key.kid == kid { Ok(key) } else { Err(CryptoError::BadKey) }
+    /// [`CryptoError::NotAuthentic`] under another server key, algorithm or name; [`CryptoError::BadKey`] when
+    /// what was encrypted is no such key.
+    pub fn open(
+        sealed: &[u8],
+        algorithm: Algorithm,
+        kid: &str,
+        server: &ServerKey,
+    ) -> Result<Self, CryptoError> {
+        let document = server.purpose(PURPOSE)?.decrypt(sealed, &Self::context(algorithm, kid))?;
+        let document = document.expose();
+        let pair = match algorithm {
+            Algorithm::EdDsa => Ed25519KeyPair::from_pkcs8(document).map(Pair::Ed25519),
+            Algorithm::Es256 => {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document).map(Pair::P256)
+            }
+            Algorithm::Rs256 => RsaKeyPair::from_pkcs8(document).map(Pair::Rsa),
+        };
+        let key = Self::named(pair.map_err(|_| CryptoError::BadKey)?)?;
+        if key.kid() == kid { Ok(key) } else { Err(CryptoError::BadKey) }
+    }
+
+    /// How it signs.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.pair.algorithm()
     }
 
     /// The key's name: its thumbprint (RFC 7638 §3).
     pub fn kid(&self) -> &str {
-        &self.kid
+        &self.jwk.kid
     }
 
     /// The public half, for the JWKS document.
+    pub const fn jwk(&self) -> &Jwk {
+        &self.jwk
+    }
+
+    /// Signs `claims` as a compact JWS (RFC 7515 §7.1) whose header says `typ`, the algorithm and the key's
+    /// name.
     ///
     /// # Errors
-    /// [`CryptoError::BadKey`] never happens for a key that was made here.
-    pub fn jwk(&self) -> Result<Jwk, CryptoError> {
-        let (x, y) = Self::coordinates(&self.pair)?;
-        Ok(Jwk { kty: "EC", crv: "P-256", x, y, usage: "sig", alg: Self::ALGORITHM, kid: self.kid.clone() })
+    /// [`CryptoError::NotJson`] for claims that have no JSON form; [`CryptoError::Library`] when the library
+    /// fails.
+    pub fn sign_jwt(&self, typ: &str, claims: &impl Serialize) -> Result<String, CryptoError> {
+        let header = Header { typ, alg: self.algorithm().as_str(), kid: self.kid() };
+        let header = serde_json::to_vec(&header).map_err(|_| CryptoError::NotJson)?;
+        let claims = serde_json::to_vec(claims).map_err(|_| CryptoError::NotJson)?;
+        let mut text = format!("{}.{}", base64url(&header), base64url(&claims));
+        let signature = base64url(&self.sign(text.as_bytes())?);
+        text.push('.');
+        text.push_str(&signature);
+        Ok(text)
     }
 
-    /// Signs `message`: r and s, 32 octets each (RFC 7518 §3.4).
-    ///
-    /// # Errors
-    /// [`CryptoError::Library`] when the library fails.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        Ok(self.pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec())
+    /// Signs `message`; the signature's form is that of RFC 7518 §3.3 and §3.4 and RFC 8037 §3.1.
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        match &self.pair {
+            Pair::Ed25519(pair) => Ok(pair.try_sign(message)?.as_ref().to_vec()),
+            Pair::P256(pair) => Ok(pair.sign(&SystemRandom::new(), message)?.as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)?;
+                Ok(signature)
+            }
+        }
     }
 
-    fn named(pair: EcdsaKeyPair) -> Result<Self, CryptoError> {
-        let (x, y) = Self::coordinates(&pair)?;
-        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()));
-        Ok(Self { pair, kid })
+    fn named(pair: Pair) -> Result<Self, CryptoError> {
+        let jwk = Jwk::new(pair.public()?, pair.algorithm());
+        Ok(Self { pair, jwk })
     }
 
-    fn coordinates(pair: &EcdsaKeyPair) -> Result<(String, String), CryptoError> {
-        let point = pair.public_key().as_ref();
-        let Some((&4, point)) = point.split_first() else { return Err(CryptoError::BadKey) };
-        let Some((x, y)) = point.split_at_checked(32) else { return Err(CryptoError::BadKey) };
-        Ok((URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y)))
-    }
-
-    fn context(kid: &str) -> Vec<u8> {
-        join(&[Self::ALGORITHM.as_bytes(), kid.as_bytes()])
+    fn context(algorithm: Algorithm, kid: &str) -> Vec<u8> {
+        join(&[algorithm.as_str().as_bytes(), kid.as_bytes()])
     }
 }
 
-/// Its name alone.
+impl Pair {
+    const fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Ed25519(_) => Algorithm::EdDsa,
+            Self::P256(_) => Algorithm::Es256,
+            Self::Rsa(_) => Algorithm::Rs256,
+        }
+    }
+
+    fn public(&self) -> Result<KeyParameters, CryptoError> {
+        match self {
+            Self::Ed25519(pair) => Ok(KeyParameters::ed25519(pair.public_key().as_ref())),
+            Self::P256(pair) => {
+                let point = pair.public_key().as_ref();
+                let Some((&4, point)) = point.split_first() else { return Err(CryptoError::BadKey) };
+                let Some((x, y)) = point.split_at_checked(32) else { return Err(CryptoError::BadKey) };
+                Ok(KeyParameters::p256(x, y))
+            }
+            Self::Rsa(pair) => {
+                let public = pair.public_key();
+                Ok(KeyParameters::rsa(
+                    public.modulus().big_endian_without_leading_zero(),
+                    public.exponent().big_endian_without_leading_zero(),
+                ))
+            }
+        }
+    }
+}
+
+/// Its algorithm and name alone.
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SigningKey({})", self.kid)
+        write!(f, "SigningKey({} {})", self.algorithm().as_str(), self.kid())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-
-    use super::*;
-
-    #[test]
-    fn a_stored_key_signs_what_its_published_half_verifies() {
-        let server = ServerKey::generate().unwrap();
-        let key = SigningKey::generate().unwrap();
-        let jwk = key.jwk().unwrap();
-        let again = SigningKey::open(&key.seal(&server).unwrap(), key.kid(), &server).unwrap();
-        let signature = again.sign(b"message").unwrap();
-        assert_eq!(signature.len(), 64);
-        let point =
-            [vec![4], URL_SAFE_NO_PAD.decode(&jwk.x).unwrap(), URL_SAFE_NO_PAD.decode(&jwk.y).unwrap()]
-                .concat();
-        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
-        public.verify(b"message", &signature).unwrap();
-        assert!(public.verify(b"other", &signature).is_err());
-    }
-
-    #[test]
-    fn a_stored_key_opens_under_its_own_server_key_and_name_only() {
-        let (server, other) = (ServerKey::generate().unwrap(), ServerKey::generate().unwrap());
-        let key = SigningKey::generate().unwrap();
-        let sealed = key.seal(&server).unwrap();
-        assert_eq!(SigningKey::open(&sealed, key.kid(), &other).unwrap_err(), CryptoError::NotAuthentic);
-        assert_eq!(SigningKey::open(&sealed, "another", &server).unwrap_err(), CryptoError::NotAuthentic);
-        let pkcs8 = key.pair.to_pkcs8v1().unwrap();
-        assert!(!sealed.windows(16).any(|window| pkcs8.as_ref().windows(16).any(|plain| plain == window)));
-    }
-
-    #[test]
-    fn the_published_half_holds_no_private_member() {
-        let jwk = serde_json::to_value(SigningKey::generate().unwrap().jwk().unwrap()).unwrap();
-        let mut members: Vec<_> = jwk.as_object().unwrap().keys().cloned().collect();
-        members.sort();
-        assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
-    }
-
-    #[test]
-    fn the_name_is_the_thumbprint_of_rfc_7638() {
-        let jwk = SigningKey::generate().unwrap().jwk().unwrap();
-        let members = std::collections::BTreeMap::from([
-            ("crv", jwk.crv),
-            ("kty", jwk.kty),
-            ("x", &jwk.x),
-            ("y", &jwk.y),
-        ]);
-        let canonical = serde_json::to_vec(&members).unwrap();
-        assert_eq!(jwk.kid, URL_SAFE_NO_PAD.encode(digest(&SHA256, &canonical)));
-    }
-}
+#[path = "signing_tests.rs"]
+mod tests;

@@ -49,6 +49,9 @@ pub enum StepResult {
 
 #[derive(Clone, Copy)]
 pub(super) enum StepName {
+    Audience,
+    Binding,
+    Claims,
     Expiry,
     Format,
     Identity,
@@ -56,11 +59,15 @@ pub(super) enum StepName {
     Revocation,
     Scope,
     Secrets,
+    Signature,
 }
 
 impl StepName {
     const fn as_str(self) -> &'static str {
         match self {
+            Self::Audience => "audience",
+            Self::Binding => "binding",
+            Self::Claims => "claims",
             Self::Expiry => "expiry",
             Self::Format => "format",
             Self::Identity => "identity",
@@ -68,6 +75,7 @@ impl StepName {
             Self::Revocation => "revocation",
             Self::Scope => "scope",
             Self::Secrets => "secrets",
+            Self::Signature => "signature",
         }
     }
 }
@@ -129,6 +137,13 @@ impl Trace {
                 scope: record.scope.clone(),
                 expires_at: super::end_of(record),
             });
+        }
+    }
+
+    /// The mailbox that it opens is not its own user's where a service client asked for one.
+    pub(super) fn speaks_for(&mut self, login: &Login) {
+        if let Some(known) = self.notes.as_mut().and_then(|notes| notes.known.as_mut()) {
+            known.user = login.clone();
         }
     }
 

@@ -3,6 +3,8 @@
 //! What holds:
 //! - The checks run in an order in which a refusal tells nothing about anybody else: whoever shows a dead or
 //!   foreign token learns only that it is dead, before any name is compared.
+//! - A token serves this audience alone, and one that is bound to a certificate serves its holder alone.
+//! - A JWT is believed for nothing but what its signature covers, and its grant must be live like any other's.
 //! - A fault of the store or of the keys is never a wrong token ([`Rejection::Unavailable`]).
 //! - The cache keeps rows as they are stored, sealed; an opened password lives in the answer alone.
 //! - After [`Validator::forget_grant`] returned, no cached row of that grant is used again, not even one that
@@ -11,7 +13,10 @@
 //! It runs without an issuer, must not import one, and must not write logs of its own.
 
 mod cache;
+mod checks;
 mod explain;
+mod jwt;
+mod keys;
 mod refusal;
 
 use std::sync::Arc;
@@ -21,13 +26,15 @@ use thiserror::Error;
 use self::{
     cache::{Generation, RecordCache},
     explain::{StepName, Trace},
+    jwt::looks_like_jwt,
+    keys::VerificationKeys,
 };
 use crate::{
     model::{
         GrantId, Login, Outcome, Principal, Protocol, SealedPassword, Secret, TokenHash, TokenKind, UnixTime,
     },
     store::{Store, TokenRecord},
-    token::{CryptoError, GrantKey, GrantPublicKey, OpaqueToken, SealContext},
+    token::{CryptoError, GrantKey, GrantPublicKey, InvalidToken, OpaqueToken, SealContext},
 };
 
 /// For rooms that know the validator and not the store.
@@ -43,6 +50,8 @@ pub use refusal::{PasswordRefusal, RefusalPolicy, Verdict};
 pub struct Config {
     /// The URL of the issuer whose tokens are in the store.
     pub issuer: Arc<str>,
+    /// The resource that tokens must be for (RFC 8707 §2).
+    pub audience: Arc<str>,
     /// How many tokens are remembered.
     pub cache_entries: usize,
 }
@@ -54,6 +63,8 @@ pub struct Request<'a> {
     pub protocol: Protocol,
     /// As whom, when the client said so.
     pub authzid: Option<&'a str>,
+    /// SHA-256 of the certificate that the client has proved to hold on this connection.
+    pub certificate: Option<[u8; 32]>,
 }
 
 /// Why a token is not taken.
@@ -71,6 +82,13 @@ pub enum Rejection {
     /// It, or its grant, was ended early.
     #[error("the token was revoked")]
     Revoked,
+    /// It is for another service.
+    #[error("the token is for another service")]
+    WrongAudience,
+    /// It is bound to a certificate that the connection has not shown, or to a key that it cannot show
+    /// (RFC 8705 §3, RFC 9449 §7.2).
+    #[error("the token is bound to a key that the connection has not shown")]
+    BoundElsewhere,
     /// It is not for this protocol.
     #[error("the token lacks the scope of this protocol")]
     InsufficientScope,
@@ -86,7 +104,9 @@ impl Rejection {
     /// How the sign-in ends.
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::Malformed | Self::Unknown | Self::Revoked => Outcome::InvalidToken,
+            Self::Malformed | Self::Unknown | Self::Revoked | Self::WrongAudience | Self::BoundElsewhere => {
+                Outcome::InvalidToken
+            }
             Self::Expired => Outcome::Expired,
             Self::InsufficientScope => Outcome::InsufficientScope,
             Self::NotAuthorized => Outcome::Policy,
@@ -110,11 +130,13 @@ pub struct Validation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen(Generation);
 
-/// Validates the tokens of the built-in issuer.
+/// Validates the tokens of the built-in issuer, opaque ones and those in JWT form (RFC 9068).
 pub struct Validator {
     store: Arc<dyn Store>,
     server_key: ServerKey,
     issuer: Arc<str>,
+    audience: Arc<str>,
+    keys: VerificationKeys,
     cache: RecordCache,
 }
 
@@ -122,7 +144,9 @@ impl Validator {
     /// A validator with an empty cache.
     pub fn new(config: &Config, store: Arc<dyn Store>, server_key: ServerKey) -> Self {
         let cache = RecordCache::new(config.cache_entries);
-        Self { store, server_key, issuer: config.issuer.clone(), cache }
+        let keys = VerificationKeys::new(Arc::clone(&store), server_key.clone());
+        let (issuer, audience) = (Arc::clone(&config.issuer), Arc::clone(&config.audience));
+        Self { store, server_key, issuer, audience, keys, cache }
     }
 
     /// Whom `token` speaks for, if it may do what is requested.
@@ -216,6 +240,9 @@ impl Validator {
     ) -> Result<Principal, Rejection> {
         let parsed = OpaqueToken::parse(token.expose());
         let token = match parsed {
+            Err(InvalidToken::Foreign) if looks_like_jwt(token.expose()) => {
+                return self.decide_jwt(token, request, now, trace).await;
+            }
             Ok(token) if token.kind() == TokenKind::Access => token,
             Ok(token) => {
                 let detail = format!("a {} token is no access token", token.kind().as_str());
@@ -227,24 +254,43 @@ impl Validator {
 
         let lookup = token.lookup().map_err(keys_fault)?;
         let record = self.record(&lookup, now, trace).await?;
-        trace.found(&record);
-        check_life(&record, now, trace)?;
-        check_identity(&record, request, trace)?;
-        check_scope(&record, request, trace)?;
+        let login = self.check(&record, request, now, trace)?;
         let passwords = match self.open_passwords(&token, &record) {
             Ok(passwords) => passwords,
             Err(error) => return trace.fail(StepName::Secrets, keys_fault(error), error.to_string()),
         };
         trace.pass(StepName::Secrets, || format!("{} sealed passwords opened", passwords.len()));
-        Ok(Principal {
-            login: record.grant.user.clone(),
+        Ok(self.principal(&record, login, passwords))
+    }
+
+    /// Every check of a record that was found.
+    fn check(
+        &self,
+        record: &TokenRecord,
+        request: &Request<'_>,
+        now: UnixTime,
+        trace: &mut Trace,
+    ) -> Result<Login, Rejection> {
+        trace.found(record);
+        checks::life(record, now, trace)?;
+        checks::audience(record, &self.audience, trace)?;
+        checks::binding(record, request, trace)?;
+        let login = checks::identity(record, request, trace)?;
+        trace.speaks_for(&login);
+        checks::scope(record, request, trace)?;
+        Ok(login)
+    }
+
+    fn principal(&self, record: &TokenRecord, login: Login, passwords: Vec<SealedPassword>) -> Principal {
+        Principal {
+            login,
             grant: record.grant.id,
             client: record.grant.client.clone(),
             scope: record.scope.clone(),
             issuer: self.issuer.clone(),
-            expires_at: end_of(&record),
+            expires_at: end_of(record),
             passwords,
-        })
+        }
     }
 
     async fn record(
@@ -266,7 +312,7 @@ impl Validator {
         match self.store.token(lookup).await {
             Ok(Some(record)) => {
                 let record = Arc::new(record);
-                if check_life(&record, now, &mut Trace::off()).is_ok() {
+                if checks::life(&record, now, &mut Trace::off()).is_ok() {
                     self.cache.insert(*lookup, &record, end_of(&record), generation);
                 }
                 trace.pass(StepName::Lookup, || "known, from the store".to_owned());
@@ -322,58 +368,6 @@ impl std::fmt::Debug for Validator {
 /// When the token ends: no later than its grant.
 fn end_of(record: &TokenRecord) -> UnixTime {
     record.grant.expires_at.map_or(record.expires_at, |end| end.min(record.expires_at))
-}
-
-fn check_life(record: &TokenRecord, now: UnixTime, trace: &mut Trace) -> Result<(), Rejection> {
-    if record.kind != TokenKind::Access {
-        return trace.fail(StepName::Lookup, Rejection::Unknown, "the row is of another kind".to_owned());
-    }
-    if let Some(end) = record.grant.revoked {
-        let detail = format!("the grant was ended at {} ({})", end.at.0, end.reason);
-        return trace.fail(StepName::Revocation, Rejection::Revoked, detail);
-    }
-    if let Some(at) = record.revoked_at {
-        let detail = format!("the token was ended at {}", at.0);
-        return trace.fail(StepName::Revocation, Rejection::Revoked, detail);
-    }
-    trace.pass(StepName::Revocation, || "neither token nor grant was revoked".to_owned());
-    let end = end_of(record);
-    if now >= end {
-        return trace.fail(
-            StepName::Expiry,
-            Rejection::Expired,
-            format!("it ended at {}, now is {}", end.0, now.0),
-        );
-    }
-    trace.pass(StepName::Expiry, || format!("it ends at {}, in {} s", end.0, now.until(end).as_secs()));
-    Ok(())
-}
-
-fn check_identity(record: &TokenRecord, request: &Request<'_>, trace: &mut Trace) -> Result<(), Rejection> {
-    let Some(authzid) = request.authzid else {
-        trace.pass(StepName::Identity, || format!("none asked for; the token's is {}", record.grant.user));
-        return Ok(());
-    };
-    match Login::parse(authzid) {
-        Ok(login) if login == record.grant.user => {
-            trace.pass(StepName::Identity, || format!("{login} is the token's user"));
-            Ok(())
-        }
-        Ok(login) => {
-            let detail = format!("asked for {login}, the token's user is {}", record.grant.user);
-            trace.fail(StepName::Identity, Rejection::NotAuthorized, detail)
-        }
-        Err(error) => trace.fail(StepName::Identity, Rejection::NotAuthorized, error.to_string()),
-    }
-}
-
-fn check_scope(record: &TokenRecord, request: &Request<'_>, trace: &mut Trace) -> Result<(), Rejection> {
-    if request.protocol.is_covered_by(&record.scope) {
-        trace.pass(StepName::Scope, || format!("\"{}\" covers {}", record.scope, request.protocol));
-        return Ok(());
-    }
-    let detail = format!("\"{}\" does not cover {}", record.scope, request.protocol);
-    trace.fail(StepName::Scope, Rejection::InsufficientScope, detail)
 }
 
 /// Keys that do not fit are the server's fault: another server key, or a store that was changed.

@@ -1,77 +1,54 @@
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
-    http::{HeaderName, StatusCode, header},
-    response::IntoResponse,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::issuer::{Issuer, IssuerError};
+use super::{House, cors, refusal};
+use crate::{issuer::Endpoint, model::UnixTime};
 
 /// How long a copy of the metadata is good, and of the keys: a new key must be seen before it signs.
 const METADATA_CACHE: &str = "public, max-age=3600";
 const KEYS_CACHE: &str = "public, max-age=300";
 
-/// The documents that an issuer publishes, as they are when this is made.
-#[derive(Clone, Debug)]
-pub struct Documents {
-    /// Authorization-server metadata (RFC 8414 §2); OpenID Connect Discovery reads the same document.
-    pub metadata: Value,
-    /// Protected-resource metadata (RFC 9728 §2).
-    pub protected_resource: Value,
-    /// The public keys (RFC 7517 §5).
-    pub keys: Value,
-    /// The path of the keys, as `jwks_uri` names it.
-    pub keys_path: String,
+/// What the issuer publishes, as it is at the moment: keys come and go while the server runs.
+///
+/// All at the root of the host: the configuration takes no issuer with a path.
+pub(super) fn routes(house: &Arc<House>) -> Router {
+    let routes = Router::new()
+        .route("/.well-known/oauth-authorization-server", published(metadata))
+        .route("/.well-known/openid-configuration", published(metadata))
+        .route("/.well-known/oauth-protected-resource", published(protected_resource))
+        .route(&house.issuer.path_of(Endpoint::Keys), published(keys))
+        .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED));
+    cors::for_everyone(routes.with_state(Arc::clone(house)))
 }
 
-impl Documents {
-    /// Reads them from `issuer`.
-    ///
-    /// # Errors
-    /// [`IssuerError`] when a key cannot be shown.
-    pub fn of(issuer: &Issuer) -> Result<Self, IssuerError> {
-        Ok(Self {
-            metadata: json(issuer.metadata()),
-            protected_resource: json(issuer.protected_resource()),
-            keys: json(issuer.jwks()?),
-            keys_path: issuer.jwks_path(),
-        })
-    }
-
-    /// All at the root of the host: the configuration takes no issuer with a path.
-    pub(super) fn routes(self) -> Router {
-        Router::new()
-            .route(
-                "/.well-known/oauth-authorization-server",
-                published(METADATA_CACHE, self.metadata.clone()),
-            )
-            .route("/.well-known/openid-configuration", published(METADATA_CACHE, self.metadata))
-            .route(
-                "/.well-known/oauth-protected-resource",
-                published(METADATA_CACHE, self.protected_resource),
-            )
-            .route(&self.keys_path, published(KEYS_CACHE, self.keys))
-    }
+fn published(document: fn(&House) -> Response) -> MethodRouter<Arc<House>> {
+    get(async move |State(house): State<Arc<House>>| document(&house))
+        .options(async || cors::preflight("GET, HEAD"))
 }
 
-/// The documents are plain records; a record always is JSON.
-fn json(document: impl Serialize) -> Value {
-    serde_json::to_value(document).unwrap_or_default()
+/// Authorization-server metadata (RFC 8414 §3.2); OpenID Connect Discovery reads the same document.
+fn metadata(house: &House) -> Response {
+    answer(METADATA_CACHE, house.issuer.metadata())
 }
 
-/// A document that scripts of every origin may read, and the answer to the question that a browser asks before.
-fn published(cache: &'static str, document: Value) -> MethodRouter {
-    const EVERYONE: (HeaderName, &str) = (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    get(async move || ([EVERYONE, (header::CACHE_CONTROL, cache)], Json(document.clone())).into_response())
-        .options(async || {
-            let headers = [
-                EVERYONE,
-                (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
-                (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
-                (header::ACCESS_CONTROL_MAX_AGE, "86400"),
-            ];
-            (StatusCode::NO_CONTENT, headers)
-        })
+/// RFC 9728 §3.2.
+fn protected_resource(house: &House) -> Response {
+    answer(METADATA_CACHE, house.issuer.protected_resource())
+}
+
+/// RFC 7517 §5.
+fn keys(house: &House) -> Response {
+    answer(KEYS_CACHE, house.issuer.jwks(UnixTime::now()))
+}
+
+fn answer(cache: &'static str, document: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, cache)], Json(document)).into_response()
 }

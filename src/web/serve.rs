@@ -1,6 +1,7 @@
-use std::{io::Cursor, pin::pin, time::Duration};
+use std::{io::Cursor, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, extract::Request};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -11,6 +12,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::issuer::Caller;
 
 /// Largest request head over HTTP/1 and largest header list over HTTP/2, in octets.
 const HEAD_SIZE: usize = 16 * 1024;
@@ -42,18 +46,20 @@ impl Default for Timeouts {
 }
 
 /// Speaks HTTP/1.1 or HTTP/2 on `stream`, which is behind TLS already, until the client leaves, time is up, or
-/// `stop` is cancelled and what was being answered then is answered.
-pub async fn serve_connection<S>(stream: S, router: Router, stop: CancellationToken)
+/// `stop` is cancelled and what was being answered then is answered. `caller` is who the connection says is there;
+/// what a request says of it does not count.
+pub async fn serve_connection<S>(stream: S, router: Router, caller: Caller, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    serve_connection_with(stream, router, stop, Timeouts::default()).await;
+    serve_connection_with(stream, router, caller, stop, Timeouts::default()).await;
 }
 
 /// As [`serve_connection`], with other timeouts.
 pub async fn serve_connection_with<S>(
     mut stream: S,
     router: Router,
+    caller: Caller,
     stop: CancellationToken,
     timeouts: Timeouts,
 ) where
@@ -72,9 +78,14 @@ pub async fn serve_connection_with<S>(
     let (reader, writer) = io::split(stream);
     let stream = io::join(Cursor::new(first).chain(reader), writer);
 
+    let caller = Arc::new(caller);
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&caller));
+        request
+    });
     let builder = builder(timeouts.head);
     let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+        pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     tokio::select! {
         // How a client's connection ends concerns nobody.
         _ = connection.as_mut() => return,

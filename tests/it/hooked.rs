@@ -28,6 +28,7 @@ pub(crate) struct Hooked {
     /// Whether it is down.
     pub(crate) down: AtomicBool,
     looked_up: AtomicUsize,
+    keys_read: AtomicUsize,
     /// A look-up of a token takes one before it answers.
     pub(crate) answers: Semaphore,
 }
@@ -38,6 +39,7 @@ impl Hooked {
             inner: sqlite(folder).await,
             down: AtomicBool::new(false),
             looked_up: AtomicUsize::new(0),
+            keys_read: AtomicUsize::new(0),
             answers: Semaphore::new(usize::MAX >> 4),
         }
     }
@@ -45,6 +47,11 @@ impl Hooked {
     /// How many tokens were looked up.
     pub(crate) fn looked_up(&self) -> usize {
         self.looked_up.load(Ordering::SeqCst)
+    }
+
+    /// How often the signing keys were read.
+    pub(crate) fn keys_read(&self) -> usize {
+        self.keys_read.load(Ordering::SeqCst)
     }
 
     fn up(&self) -> Result<&dyn Store, StoreError> {
@@ -90,6 +97,7 @@ impl Store for Hooked {
         self.up()?.revocations(cursor).await
     }
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {
+        self.keys_read.fetch_add(1, Ordering::SeqCst);
         self.up()?.signing_keys().await
     }
     async fn add_signing_key(
@@ -98,6 +106,9 @@ impl Store for Hooked {
         replaces: Option<Replaces>,
     ) -> Result<bool, StoreError> {
         self.up()?.add_signing_key(key, replaces).await
+    }
+    async fn retire_signing_key(&self, kid: &str, at: UnixTime) -> Result<(), StoreError> {
+        self.up()?.retire_signing_key(kid, at).await
     }
     async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
         self.up()?.remove_expired(now, limit).await
@@ -114,6 +125,9 @@ impl Store for Hooked {
 impl Exchanges for Hooked {
     async fn code(&self, lookup: &TokenHash) -> Result<Option<CodeRecord>, StoreError> {
         self.up()?.code(lookup).await
+    }
+    async fn holds_credentials(&self, grant: GrantId) -> Result<bool, StoreError> {
+        self.up()?.holds_credentials(grant).await
     }
     async fn redeem_code(
         &self,

@@ -139,9 +139,9 @@ async fn the_signing_key_outlives_the_process_and_needs_its_server_key() {
     let store = sqlite(folder.path()).await;
     let key = ServerKey::generate().unwrap();
     let start = async |key: &ServerKey| Issuer::new(issuer_config(), store.clone(), key.clone(), NOW).await;
-    let keys = start(&key).await.unwrap().jwks().unwrap();
-    assert_eq!(keys.keys.len(), 1);
-    assert_eq!(start(&key).await.unwrap().jwks().unwrap(), keys);
+    let keys = start(&key).await.unwrap().jwks(NOW);
+    assert_eq!(keys.keys.len(), 3);
+    assert_eq!(start(&key).await.unwrap().jwks(NOW), keys);
     let other = start(&ServerKey::generate().unwrap()).await.unwrap_err();
     assert_eq!(other, IssuerError::WrongServerKey);
 }
@@ -154,12 +154,10 @@ async fn processes_that_start_together_publish_the_same_key() {
     let mut starting = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let (store, key) = (store.clone(), key.clone());
-        starting.spawn(async move {
-            Issuer::new(issuer_config(), store, key, NOW).await.unwrap().jwks().unwrap()
-        });
+        starting.spawn(async move { Issuer::new(issuer_config(), store, key, NOW).await.unwrap().jwks(NOW) });
     }
     let sets = starting.join_all().await;
-    assert!(sets.iter().all(|set| *set == sets[0] && set.keys.len() == 1));
+    assert!(sets.iter().all(|set| *set == sets[0] && set.keys.len() == 3));
 }
 
 #[tokio::test]
@@ -168,16 +166,88 @@ async fn the_metadata_names_what_is_built_and_nothing_else() {
     let issuer = issuer(&sqlite(folder.path()).await).await;
     let metadata = serde_json::to_value(issuer.metadata()).unwrap();
     assert_eq!(metadata["issuer"], "https://mail.example.org");
-    assert_eq!(metadata["jwks_uri"], "https://mail.example.org/oauth/jwks");
-    assert_eq!(metadata["response_types_supported"], serde_json::json!([]));
-    assert_eq!(metadata["grant_types_supported"], serde_json::json!([]));
-    assert_eq!(metadata["protected_resources"], serde_json::json!(["https://mail.example.org"]));
-    let endpoints: Vec<_> =
-        metadata.as_object().unwrap().keys().filter(|name| name.ends_with("_endpoint")).collect();
-    assert!(endpoints.is_empty(), "{endpoints:?}");
+    let mut endpoints: Vec<_> = metadata
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, _)| name.ends_with("_endpoint") || *name == "jwks_uri")
+        .map(|(name, url)| {
+            (name.as_str(), url.as_str().unwrap().strip_prefix("https://mail.example.org/oauth/").unwrap())
+        })
+        .collect();
+    endpoints.sort_unstable();
+    assert_eq!(
+        endpoints,
+        [
+            ("authorization_endpoint", "authorize"),
+            ("device_authorization_endpoint", "device_authorization"),
+            ("introspection_endpoint", "introspect"),
+            ("jwks_uri", "jwks"),
+            ("pushed_authorization_request_endpoint", "par"),
+            ("registration_endpoint", "register"),
+            ("revocation_endpoint", "revoke"),
+            ("token_endpoint", "token"),
+            ("userinfo_endpoint", "userinfo"),
+        ]
+    );
+    for (member, value) in [
+        ("response_types_supported", serde_json::json!(["code"])),
+        ("response_modes_supported", serde_json::json!(["query", "form_post"])),
+        (
+            "grant_types_supported",
+            serde_json::json!([
+                "authorization_code",
+                "refresh_token",
+                "urn:ietf:params:oauth:grant-type:device_code",
+                "client_credentials"
+            ]),
+        ),
+        ("code_challenge_methods_supported", serde_json::json!(["S256"])),
+        ("authorization_response_iss_parameter_supported", serde_json::json!(true)),
+        ("require_pushed_authorization_requests", serde_json::json!(false)),
+        ("request_uri_parameter_supported", serde_json::json!(false)),
+        ("tls_client_certificate_bound_access_tokens", serde_json::json!(true)),
+        ("id_token_signing_alg_values_supported", serde_json::json!(["RS256", "ES256", "EdDSA"])),
+        ("protected_resources", serde_json::json!(["https://mail.example.org"])),
+        (
+            "scopes_supported",
+            serde_json::json!([
+                "urn:ietf:params:oauth:scope:mail",
+                "imap",
+                "pop3",
+                "smtp",
+                "openid",
+                "profile",
+                "email",
+                "offline_access"
+            ]),
+        ),
+    ] {
+        assert_eq!(metadata[member], value, "{member}");
+    }
+    let methods = |member: &str| metadata[member].as_array().unwrap().contains(&"none".into());
+    assert!(methods("token_endpoint_auth_methods_supported"));
+    assert!(methods("revocation_endpoint_auth_methods_supported"));
+    assert!(!methods("introspection_endpoint_auth_methods_supported"));
     let resource = serde_json::to_value(issuer.protected_resource()).unwrap();
     assert_eq!(resource["resource"], "https://mail.example.org");
     assert_eq!(resource["authorization_servers"], serde_json::json!(["https://mail.example.org"]));
+}
+
+#[tokio::test]
+async fn a_closed_registration_has_no_endpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let key = ServerKey::generate().unwrap();
+    for (registration, is_named) in [
+        (issuer::Registration::Open, true),
+        (issuer::Registration::Token, true),
+        (issuer::Registration::Closed, false),
+    ] {
+        let config = issuer::Config { registration, ..issuer_config() };
+        let issuer = Issuer::new(config, store.clone(), key.clone(), NOW).await.unwrap();
+        assert_eq!(issuer.metadata().registration_endpoint.is_some(), is_named, "{registration:?}");
+    }
 }
 
 #[tokio::test]

@@ -17,16 +17,22 @@ mod tls_client_certificates;
 mod tls_upstream;
 
 mod attacks;
+#[cfg(feature = "server")]
+mod authorize;
 mod bad_input;
 mod cli;
 mod cli_serve;
 mod cli_store;
+#[cfg(feature = "server")]
+mod clients;
 mod config;
+mod exchange;
 #[cfg(feature = "server")]
 mod hooked;
 mod imap;
 #[cfg(feature = "server")]
 mod issuer;
+mod kill;
 mod pop3_downstream;
 mod pop3_upstream;
 mod proxy_header;
@@ -37,6 +43,7 @@ mod sasl_oracle;
 #[cfg(feature = "server")]
 mod sealing;
 mod sessions;
+mod signing_keys;
 mod smtp;
 mod smtp_guard;
 mod smtp_model;
@@ -47,5 +54,16 @@ mod telemetry;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;
+mod validator_jwt;
 #[cfg(feature = "server")]
 mod web;
+#[cfg(feature = "server")]
+mod web_clients;
+#[cfg(feature = "server")]
+mod web_flow;
+#[cfg(feature = "server")]
+mod web_limits;
+#[cfg(feature = "server")]
+mod web_pages;
+#[cfg(feature = "server")]
+mod web_tls;

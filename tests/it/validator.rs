@@ -9,7 +9,7 @@ use crate::hooked::Hooked;
 use crate::store::{NOW, raw};
 use bearward::{
     issuer::{self, Issuer, MintRequest, Minted},
-    model::{ClientId, GrantId, Login, Outcome, Protocol, Scope, Secret, TokenHash, TokenKind, UnixTime},
+    model::{ClientId, GrantId, Login, Outcome, Protocol, Scope, Secret, TokenKind, UnixTime},
     store::{Ended, RevocationReason, StoreError},
     token::{OpaqueToken, ServerKey},
     validator::{Config, Rejection, Request, StepResult, Validator},
@@ -66,10 +66,14 @@ impl House {
 }
 
 fn validator_config(cache_entries: usize) -> Config {
-    Config { issuer: "https://mail.example.org".into(), cache_entries }
+    Config {
+        issuer: "https://mail.example.org".into(),
+        audience: "https://mail.example.org".into(),
+        cache_entries,
+    }
 }
 
-const IMAP: Request<'static> = Request { protocol: Protocol::Imap, authzid: None };
+const IMAP: Request<'static> = Request { protocol: Protocol::Imap, authzid: None, certificate: None };
 
 fn later(seconds: i64) -> UnixTime {
     UnixTime(NOW.0 + seconds)
@@ -232,7 +236,11 @@ async fn only_the_tokens_user_may_be_asked_for() {
     let as_user = async |authzid| {
         house
             .validator
-            .validate(&token, &Request { protocol: Protocol::Imap, authzid: Some(authzid) }, NOW)
+            .validate(
+                &token,
+                &Request { protocol: Protocol::Imap, authzid: Some(authzid), certificate: None },
+                NOW,
+            )
             .await
     };
     assert!(as_user("alice@example.org").await.is_ok());
@@ -264,7 +272,7 @@ async fn a_dead_token_does_not_tell_whose_it_was() {
     house.validator.end_grant(revoked.grant, RevocationReason::Operator, NOW).await.unwrap();
     for authzid in [None, Some("alice@example.org"), Some("bob@example.org"), Some("\0")] {
         for protocol in Protocol::ALL {
-            let request = Request { protocol, authzid };
+            let request = Request { protocol, authzid, certificate: None };
             let rejection =
                 house.validator.validate(&expired.access_token, &request, later(9999)).await.unwrap_err();
             assert_eq!(rejection, Rejection::Expired);
@@ -286,7 +294,10 @@ async fn a_scope_opens_its_own_protocols_and_no_other() {
     ] {
         let token = house.issuer.mint(mint_request(scope), NOW).await.unwrap().access_token;
         for protocol in Protocol::ALL {
-            let result = house.validator.validate(&token, &Request { protocol, authzid: None }, NOW).await;
+            let result = house
+                .validator
+                .validate(&token, &Request { protocol, authzid: None, certificate: None }, NOW)
+                .await;
             if open.contains(&protocol) {
                 assert!(result.is_ok(), "{scope} on {protocol}");
             } else {
@@ -357,7 +368,10 @@ async fn an_explanation_says_what_a_sign_in_would_get_and_holds_no_secret() {
     let explanation = house.validator.explain(token, &IMAP, NOW).await;
     assert_eq!(explanation.outcome, Outcome::Ok);
     let steps: Vec<_> = explanation.steps.iter().map(|step| step.step).collect();
-    assert_eq!(steps, ["format", "lookup", "revocation", "expiry", "identity", "scope", "secrets"]);
+    assert_eq!(
+        steps,
+        ["format", "lookup", "revocation", "expiry", "audience", "binding", "identity", "scope", "secrets"]
+    );
     let json = serde_json::to_value(&explanation).unwrap();
     assert_eq!(json["outcome"], "ok");
     assert_eq!(json["user"], "alice@example.org");
@@ -371,8 +385,8 @@ async fn an_explanation_says_what_a_sign_in_would_get_and_holds_no_secret() {
 
     let requests = [
         (IMAP, later(3600)),
-        (Request { protocol: Protocol::Pop3, authzid: None }, NOW),
-        (Request { protocol: Protocol::Imap, authzid: Some("bob@example.org") }, NOW),
+        (Request { protocol: Protocol::Pop3, authzid: None, certificate: None }, NOW),
+        (Request { protocol: Protocol::Imap, authzid: Some("bob@example.org"), certificate: None }, NOW),
     ];
     for (request, now) in requests {
         let rejection = house.validator.validate(token, &request, now).await.unwrap_err();

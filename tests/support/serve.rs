@@ -22,24 +22,37 @@ pub(crate) struct Serve {
     imaps: u16,
     pop3s: u16,
     smtps: u16,
+    https: u16,
 }
 
 impl Serve {
     /// Serves what `backend` says: the lines of `[backend.main]`, and whatever tables follow it.
     pub(crate) fn start(backend: &str) -> Self {
+        Self::start_with(backend, false)
+    }
+
+    /// The same with the issuer's endpoints on HTTPS.
+    pub(crate) fn start_issuer(backend: &str) -> Self {
+        Self::start_with(backend, true)
+    }
+
+    fn start_with(backend: &str, with_https: bool) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path();
         dev::ensure(&path.join("certs"), "localhost", UnixTime::now()).expect("certificates");
-        let [imaps, pop3s, smtps] = free_ports();
-        let mut text = String::from(
+        let [imaps, pop3s, smtps, https] = free_ports();
+        let url =
+            if with_https { format!("https://localhost:{https}") } else { "https://localhost".to_owned() };
+        let mut text = format!(
             "hostname = \"localhost\"\ndata_dir = \"data\"\n\
              [tls]\ncertificate = \"certs/server.pem\"\nprivate_key = \"certs/server.key\"\n\
-             [issuer]\nurl = \"https://localhost\"\n\
+             [issuer]\nurl = \"{url}\"\n\
              [telemetry]\nmetrics = \"off\"\n\
              [session]\ndrain_timeout = \"4s\"\n",
         );
-        let listeners = [("imap", imaps), ("pop3", pop3s), ("smtp", smtps)];
-        for (protocol, port) in listeners.into_iter().filter(|(protocol, _)| has_servers(backend, protocol)) {
+        let mail = [("imap", imaps), ("pop3", pop3s), ("smtp", smtps)];
+        let mail = mail.into_iter().filter(|(protocol, _)| has_servers(backend, protocol));
+        for (protocol, port) in mail.chain(with_https.then_some(("https", https))) {
             let _ = writeln!(
                 text,
                 "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:{port}\"\ntls = \"implicit\""
@@ -47,24 +60,41 @@ impl Serve {
         }
         let _ = writeln!(text, "[backend.main]\n{backend}");
         std::fs::write(path.join("bearward.toml"), text).expect("written");
-        let log = std::fs::File::create(path.join("log")).expect("log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_bearward"))
-            .arg("serve")
-            .arg("-c")
-            .arg(path.join("bearward.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("bearward starts");
-        let mut serve = Self { child, folder, imaps, pop3s, smtps };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !serve.log().contains("serving") {
-            let ended = serve.child.try_wait().expect("waited");
-            assert!(ended.is_none() && Instant::now() < deadline, "it does not serve:\n{}", serve.log());
-            wait(Duration::from_millis(20));
-        }
+        let child = spawn(path);
+        let mut serve = Self { child, folder, imaps, pop3s, smtps, https };
+        serve.wait_until_it_serves();
         serve
+    }
+
+    fn wait_until_it_serves(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().contains("serving") {
+            let ended = self.child.try_wait().expect("waited");
+            assert!(ended.is_none() && Instant::now() < deadline, "it does not serve:\n{}", self.log());
+            wait(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the process without a word, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("waited");
+    }
+
+    /// Starts it once more on what it left behind; the log begins anew.
+    pub(crate) fn start_again(&mut self) {
+        self.child = spawn(self.folder.path());
+        self.wait_until_it_serves();
+    }
+
+    /// The issuer's URL.
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}", self.https)
+    }
+
+    /// The folder of configuration, certificates, `data` and log.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -200,6 +230,19 @@ impl Drop for Serve {
     }
 }
 
+fn spawn(folder: &std::path::Path) -> Child {
+    let log = std::fs::File::create(folder.join("log")).expect("log file");
+    Command::new(env!("CARGO_BIN_EXE_bearward"))
+        .arg("serve")
+        .arg("-c")
+        .arg(folder.join("bearward.toml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("bearward starts")
+}
+
 fn kill(child: &Child) {
     let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
 }
@@ -209,12 +252,12 @@ fn has_servers(backend: &str, protocol: &str) -> bool {
 }
 
 /// Ports below the range that the system gives to outgoing connections, from a random place.
-fn free_ports() -> [u16; 3] {
+fn free_ports() -> [u16; 4] {
     let mut bits = [0; 2];
     std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bits)).expect("random");
     let start = 10_000 + u16::from_be_bytes(bits) % 20_000;
     let held: Vec<TcpListener> =
-        (start..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(3).collect();
+        (start..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(4).collect();
     let ports: Vec<u16> = held.iter().map(|held| held.local_addr().expect("address").port()).collect();
-    ports.try_into().expect("three free ports")
+    ports.try_into().expect("four free ports")
 }

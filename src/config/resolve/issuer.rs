@@ -42,6 +42,7 @@ pub(super) fn issuer(
     };
     Ok(issuer::Config {
         enabled: raw.enabled,
+        hostnames: vec![hostname.into()],
         access_token_lifetime: raw.access_token_lifetime.0,
         refresh_token_lifetime: raw.refresh_token_lifetime.0,
         refresh_token_renew: raw.refresh_token_renew.0,

@@ -155,7 +155,7 @@ pub enum PageError {
 }
 
 /// The way back to the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Redirect {
     /// The whole address for [`RedirectMode::Query`], the bare redirect URI for [`RedirectMode::FormPost`].
     pub uri: String,
@@ -163,8 +163,16 @@ pub struct Redirect {
     pub mode: RedirectMode,
 }
 
+/// Without its parameters: one of them may be a code.
+impl std::fmt::Debug for Redirect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bare = self.uri.split('?').next().unwrap_or_default();
+        f.debug_struct("Redirect").field("uri", &bare).finish_non_exhaustive()
+    }
+}
+
 /// How the parameters of an authorization response travel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum RedirectMode {
     /// In the query of the address.
     Query,

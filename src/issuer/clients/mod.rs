@@ -1,9 +1,42 @@
 //! OAuth clients: who they are, where they may be sent back to, how they prove themselves.
+//!
+//! What holds:
+//! - Nobody chooses an identifier: it is random, or it is the registration itself under a MAC of this server.
+//! - A redirect URI is compared octet by octet; only the port of a loopback address is free (RFC 8252 §7.3).
+//! - No URL that a client registers is ever fetched.
+//! - What nobody pays for does not grow: public clients cost no row, and rows that nobody used go again.
+//!
+//! It must not decide what a person allowed.
+
+mod assertion;
+mod authenticate;
+mod certificate;
+mod manage;
+mod metadata;
+mod operator;
+mod record;
+mod redirect;
+mod register;
+mod registered;
+mod rules;
+mod stateless;
+mod subject;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::model::{ClientId, Scope, TokenHash};
+pub use operator::{AddedClient, KnownClient};
+pub use redirect::{InvalidRedirectUri, RedirectUri};
+pub use register::InitialAccess;
+pub use registered::{Registered, RegistrationError};
+
+use super::Issuer;
+use crate::{
+    model::{ClientId, Scope, TokenHash},
+    store::StoreError,
+};
 
 /// A client, wherever its metadata is kept.
 #[derive(Clone, Debug)]
@@ -16,8 +49,6 @@ pub struct Client {
     pub metadata: ClientMetadata,
     /// Look-up hash of its secret.
     pub(super) secret: Option<TokenHash>,
-    /// Look-up hash of its registration access token.
-    pub(super) management: Option<TokenHash>,
 }
 
 /// Who vouches for a client.
@@ -109,6 +140,61 @@ pub struct ClientMetadata {
     /// Where it is told of a sign-out. Only the operator gives this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backchannel_logout_uri: Option<String>,
+}
+
+impl Client {
+    /// The client that is built in, for programs that cannot register: public, on the person's own machine, or
+    /// without a browser.
+    fn open() -> Self {
+        let redirects = ["http://127.0.0.1", "http://[::1]", "http://localhost", "https://localhost"];
+        Self {
+            id: ClientId::open(),
+            standing: Standing::BuiltIn,
+            metadata: ClientMetadata {
+                redirect_uris: redirects.map(str::to_owned).to_vec(),
+                grant_types: vec![
+                    GrantType::AuthorizationCode,
+                    GrantType::RefreshToken,
+                    GrantType::DeviceCode,
+                ],
+                response_types: vec!["code".to_owned()],
+                application_type: Some("native".to_owned()),
+                ..ClientMetadata::default()
+            },
+            secret: None,
+        }
+    }
+
+    /// Whether it may use a grant.
+    pub fn may_use(&self, grant: GrantType) -> bool {
+        self.metadata.grant_types.contains(&grant)
+    }
+
+    /// Whether it cannot prove who it is (RFC 6749 §2.1).
+    pub fn is_public(&self) -> bool {
+        self.metadata.token_endpoint_auth_method == AuthMethod::None
+    }
+}
+
+impl Issuer {
+    /// A client, unless it is denied or unknown.
+    ///
+    /// Nothing is cached: it is one look-up by primary key, and so a denial or a change counts at once, on every
+    /// node.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn client(&self, id: &ClientId) -> Result<Option<Arc<Client>>, StoreError> {
+        let state = self.store.client(id).await?;
+        if state.denied {
+            return Ok(None);
+        }
+        let client = match &state.record {
+            Some(record) => Some(Client::from_record(record)?),
+            None => self.without_row(id)?,
+        };
+        Ok(client.map(Arc::new))
+    }
 }
 
 /// How a client authenticates at the token endpoint.

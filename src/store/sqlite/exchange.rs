@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 
-use super::{SqliteStore, code, device, token};
+use super::{SqliteStore, code, device, grant, token};
 use crate::{
-    model::{ClientId, TokenHash, UnixTime},
+    model::{ClientId, GrantId, TokenHash, UnixTime},
     store::{
         CodeRecord, Decided, DevicePoll, DeviceRecord, Exchanges, NewDevice, NewGrant, NewToken, Redeemed,
         Renewal, Rotated, Rotation, StoreError,
@@ -14,6 +14,10 @@ use crate::{
 impl Exchanges for SqliteStore {
     async fn code(&self, lookup: &TokenHash) -> Result<Option<CodeRecord>, StoreError> {
         code::code(&self.readers, lookup).await
+    }
+
+    async fn holds_credentials(&self, grant: GrantId) -> Result<bool, StoreError> {
+        grant::holds_credentials(&self.readers, grant).await
     }
 
     async fn redeem_code(

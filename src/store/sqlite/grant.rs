@@ -26,6 +26,14 @@ pub(super) async fn grant(readers: &SqlitePool, id: GrantId) -> Result<Option<Gr
         .transpose()
 }
 
+pub(super) async fn holds_credentials(readers: &SqlitePool, id: GrantId) -> Result<bool, StoreError> {
+    query_scalar("SELECT EXISTS (SELECT 1 FROM credentials WHERE grant_id = ?1)")
+        .bind(id.as_bytes().as_slice())
+        .fetch_one(readers)
+        .await
+        .map_err(fault)
+}
+
 /// A list with its first condition, by which the rows are found.
 macro_rules! list {
     ($found_by:literal) => {

@@ -187,6 +187,11 @@ impl Store for SqliteStore {
         self.writer.run(move |transaction| Box::pin(signing_key::add(transaction, key, replaces))).await
     }
 
+    async fn retire_signing_key(&self, kid: &str, at: UnixTime) -> Result<(), StoreError> {
+        let kid = kid.to_owned();
+        self.writer.run(move |connection| Box::pin(signing_key::retire(connection, kid, at))).await
+    }
+
     async fn remove_expired(&self, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
         cleanup::remove_expired(&self.writer, now, limit).await
     }

@@ -70,3 +70,17 @@ pub(super) async fn add(
     .map_err(fault)?;
     Ok(true)
 }
+
+pub(super) async fn retire(
+    connection: &mut SqliteConnection,
+    kid: String,
+    at: UnixTime,
+) -> Result<(), StoreError> {
+    query("UPDATE signing_keys SET retires_at = min(coalesce(retires_at, ?2), ?2) WHERE kid = ?1")
+        .bind(kid)
+        .bind(at.0)
+        .execute(connection)
+        .await
+        .map_err(fault)?;
+    Ok(())
+}

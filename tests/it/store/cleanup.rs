@@ -91,6 +91,14 @@ pub(super) async fn a_retired_signing_key_is_removed_at_its_end(store: Arc<dyn S
     assert_eq!(store.signing_keys().await.unwrap().len(), 2);
     assert_eq!(clean_up(&*store, later(100)).await, 1);
     assert_eq!(store.signing_keys().await.unwrap(), [two]);
+
+    // An end can come nearer, and never further away.
+    for (at, expected) in [(300, 300), (400, 300), (200, 200)] {
+        store.retire_signing_key("two", later(at)).await.unwrap();
+        assert_eq!(store.signing_keys().await.unwrap()[0].retires_at, Some(later(expected)));
+    }
+    store.retire_signing_key("unknown", later(1)).await.unwrap();
+    assert_eq!(clean_up(&*store, later(200)).await, 1);
 }
 
 pub(super) async fn an_unused_code_keeps_its_grant_until_both_are_removed(store: Arc<dyn Store>) {

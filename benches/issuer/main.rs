@@ -1,0 +1,95 @@
+//! What the issuer and the validator cost: a validation from cache and from SQLite, what a store of a million grants
+//! does to it, and how many token answers a core gives while every one of them is on the disk.
+//!
+//! `docs/performance.md` describes the method; run it with `cargo bench --bench issuer`. With `--quick` it is short
+//! and its numbers are rough; with `--grants 1000000` the curve goes that far.
+#![allow(clippy::print_stdout, reason = "a program for people at a terminal")]
+
+mod exchange;
+mod fill;
+mod validate;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+const ISSUER: &str = "https://mail.example.org";
+const AUDIENCE: &str = "https://mail.example.org";
+
+/// What was asked for.
+struct Arguments {
+    /// Store sizes of the curve.
+    sizes: Vec<u64>,
+    /// How long each measurement goes on.
+    span: Duration,
+    /// How often all of it is repeated.
+    runs: usize,
+}
+
+impl Arguments {
+    fn read() -> Result<Self> {
+        let mut arguments =
+            Self { sizes: vec![10_000, 100_000, 1_000_000], span: Duration::from_secs(3), runs: 3 };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--bench" => {}
+                "--quick" => {
+                    arguments =
+                        Self { sizes: vec![1_000, 10_000], span: Duration::from_millis(300), runs: 1 };
+                }
+                "--grants" => {
+                    let most: u64 = words.next().context("--grants takes a number")?.parse()?;
+                    arguments.sizes.retain(|size| *size < most);
+                    arguments.sizes.push(most);
+                }
+                other => bail!("unknown argument {other}; there are --quick and --grants N"),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::read()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let folder = tempfile::Builder::new().prefix("bearward-bench").tempdir_in(".")?;
+        for run in 1..=arguments.runs {
+            println!("run {run}");
+            exchange::measure(folder.path(), arguments.span).await?;
+        }
+        let (mut filled, mut tokens) = (0, Vec::new());
+        let store = folder.path().join("curve.db");
+        for size in &arguments.sizes {
+            tokens.extend(fill::up_to(&store, filled, *size).await?);
+            filled = *size;
+            for run in 1..=arguments.runs {
+                validate::measure(&store, *size, &tokens, arguments.span, run).await?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Processor time of this process so far, user and system.
+fn processor_time() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let after = stat.rsplit_once(')').context("/proc/self/stat")?.1;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ticks = |index: usize| -> Result<u64> { Ok(fields.get(index).context("/proc/self/stat")?.parse()?) };
+    // Fields 14 and 15 of proc(5), in hundredths of a second; the list begins behind field 2.
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+/// The value below which `share` of the sorted samples lie.
+fn percentile(sorted: &[Duration], share: f64) -> Duration {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index"
+    )]
+    let index = ((sorted.len().saturating_sub(1)) as f64 * share) as usize;
+    sorted.get(index).copied().unwrap_or_default()
+}

@@ -1,0 +1,141 @@
+//! What a record must stand up to, in this order.
+
+use super::{
+    Rejection, Request, end_of,
+    explain::{StepName, Trace},
+};
+use crate::{
+    model::{Login, TokenKind, UnixTime},
+    store::TokenRecord,
+};
+
+/// That neither the token nor its grant has ended.
+pub(super) fn life(record: &TokenRecord, now: UnixTime, trace: &mut Trace) -> Result<(), Rejection> {
+    if record.kind != TokenKind::Access {
+        return trace.fail(StepName::Lookup, Rejection::Unknown, "the row is of another kind".to_owned());
+    }
+    if let Some(end) = record.grant.revoked {
+        let detail = format!("the grant was ended at {} ({})", end.at.0, end.reason);
+        return trace.fail(StepName::Revocation, Rejection::Revoked, detail);
+    }
+    if let Some(at) = record.revoked_at {
+        let detail = format!("the token was ended at {}", at.0);
+        return trace.fail(StepName::Revocation, Rejection::Revoked, detail);
+    }
+    trace.pass(StepName::Revocation, || "neither token nor grant was revoked".to_owned());
+    let end = end_of(record);
+    if now >= end {
+        return trace.fail(
+            StepName::Expiry,
+            Rejection::Expired,
+            format!("it ended at {}, now is {}", end.0, now.0),
+        );
+    }
+    trace.pass(StepName::Expiry, || format!("it ends at {}, in {} s", end.0, now.until(end).as_secs()));
+    Ok(())
+}
+
+/// That it is for this service (RFC 8707 §2). Rows of the first version name none: there was one service.
+pub(super) fn audience(record: &TokenRecord, own: &str, trace: &mut Trace) -> Result<(), Rejection> {
+    if record.audience == own || record.audience.is_empty() {
+        trace.pass(StepName::Audience, || format!("it is for {own}"));
+        return Ok(());
+    }
+    let detail = format!("it is for {}, this is {own}", record.audience);
+    trace.fail(StepName::Audience, Rejection::WrongAudience, detail)
+}
+
+/// That the connection has shown the certificate that it is bound to (RFC 8705 §3).
+pub(super) fn binding(
+    record: &TokenRecord,
+    request: &Request<'_>,
+    trace: &mut Trace,
+) -> Result<(), Rejection> {
+    match (record.certificate, request.certificate) {
+        (None, _) => {
+            trace.pass(StepName::Binding, || "it is bound to no certificate".to_owned());
+            Ok(())
+        }
+        (Some(bound), Some(shown)) if bound == shown => {
+            trace.pass(StepName::Binding, || "the connection has shown its certificate".to_owned());
+            Ok(())
+        }
+        (Some(_), Some(_)) => {
+            let detail = "it is bound to another certificate than the connection has shown".to_owned();
+            trace.fail(StepName::Binding, Rejection::BoundElsewhere, detail)
+        }
+        (Some(_), None) => {
+            let detail = "it is bound to a certificate, and the connection has shown none".to_owned();
+            trace.fail(StepName::Binding, Rejection::BoundElsewhere, detail)
+        }
+    }
+}
+
+/// Whose mailbox it may open of those that are asked for.
+pub(super) fn identity(
+    record: &TokenRecord,
+    request: &Request<'_>,
+    trace: &mut Trace,
+) -> Result<Login, Rejection> {
+    let user = &record.grant.user;
+    if user.is_client() || !record.grant.mailboxes.is_empty() {
+        return mailbox(record, request, trace);
+    }
+    let Some(authzid) = request.authzid else {
+        trace.pass(StepName::Identity, || format!("none asked for; the token's is {user}"));
+        return Ok(user.clone());
+    };
+    match Login::parse(authzid) {
+        Ok(login) if login == *user => {
+            trace.pass(StepName::Identity, || format!("{login} is the token's user"));
+            Ok(login)
+        }
+        Ok(login) => {
+            let detail = format!("asked for {login}, the token's user is {user}");
+            trace.fail(StepName::Identity, Rejection::NotAuthorized, detail)
+        }
+        Err(error) => trace.fail(StepName::Identity, Rejection::NotAuthorized, error.to_string()),
+    }
+}
+
+/// A service client has no mailbox of its own: it says which of those that it may open.
+fn mailbox(record: &TokenRecord, request: &Request<'_>, trace: &mut Trace) -> Result<Login, Rejection> {
+    let client = &record.grant.client;
+    let Some(authzid) = request.authzid else {
+        let detail = format!("service client {client} must name a mailbox");
+        return trace.fail(StepName::Identity, Rejection::NotAuthorized, detail);
+    };
+    let login = match Login::parse(authzid) {
+        Ok(login) => login,
+        Err(error) => return trace.fail(StepName::Identity, Rejection::NotAuthorized, error.to_string()),
+    };
+    if !login.is_client() && record.grant.mailboxes.iter().any(|entry| covers(entry, &login)) {
+        trace.pass(StepName::Identity, || format!("service client {client} may open {login}"));
+        return Ok(login);
+    }
+    let detail = format!("service client {client} may not open {login}");
+    trace.fail(StepName::Identity, Rejection::NotAuthorized, detail)
+}
+
+/// Whether `entry`, a login name or `*@domain`, names the mailbox. A name with a star in it is never meant by a
+/// whole domain: mail servers split names at it.
+fn covers(entry: &str, login: &Login) -> bool {
+    match entry.strip_prefix("*@") {
+        Some(domain) => {
+            login.domain().is_some_and(|own| own.eq_ignore_ascii_case(domain))
+                && !login.local().is_empty()
+                && !login.local().contains('*')
+        }
+        None => Login::parse(entry).is_ok_and(|named| named == *login),
+    }
+}
+
+/// That it is for this protocol.
+pub(super) fn scope(record: &TokenRecord, request: &Request<'_>, trace: &mut Trace) -> Result<(), Rejection> {
+    if request.protocol.is_covered_by(&record.scope) {
+        trace.pass(StepName::Scope, || format!("\"{}\" covers {}", record.scope, request.protocol));
+        return Ok(());
+    }
+    let detail = format!("\"{}\" does not cover {}", record.scope, request.protocol);
+    trace.fail(StepName::Scope, Rejection::InsufficientScope, detail)
+}

@@ -1,0 +1,145 @@
+//! Runs scripts with a time limit; what they need to know is one JSON document in their environment.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use crate::support::{ALICE, Serve, Trial, Upstream, taking};
+
+/// Seconds that one script may take.
+const LIMIT: &str = "90";
+/// A mail server that lets a service account into every mailbox, which a client's own token needs.
+const MASTER: &str = "login = \"master\"\n[backend.main.master]\nuser = \"m\"\npassword = \"swordfish\"\n";
+
+/// A running issuer, and what scripts are told of it.
+pub(crate) struct Issuer {
+    server: Server,
+    facts: Value,
+    home: tempfile::TempDir,
+}
+
+enum Server {
+    Trial(Trial),
+    Serve { serve: Serve, _upstream: Upstream },
+}
+
+impl Issuer {
+    /// The issuer of `bearward try`.
+    pub(crate) fn start() -> Self {
+        let trial = Trial::start();
+        let facts = trial.document.clone();
+        Self::new(Server::Trial(trial), facts)
+    }
+
+    /// An issuer with two clients that may open alice's mailbox on their own account: `service`, and `jwt`, which
+    /// gets JWT access tokens.
+    pub(crate) fn with_service_clients() -> Self {
+        let upstream = Upstream::start(taking("imap", Vec::new()));
+        let serve =
+            Serve::start_issuer(&format!("imap = [\"imap://127.0.0.1:{}\"]\n{MASTER}", upstream.port()));
+        let facts = json!({
+            "hostname": "localhost",
+            "issuer": serve.url(),
+            "ca_file": serve.folder().join("certs/ca.pem"),
+            "ports": { "imaps": serve.address("imap").port() },
+            "users": [{ "login": ALICE, "password": "" }, { "login": "bob@example.org", "password": "" }],
+        });
+        let mut issuer = Self::new(Server::Serve { serve, _upstream: upstream }, facts);
+        let service = ["--grant", "client_credentials", "--mailbox", ALICE];
+        issuer.add_client("service", &service);
+        issuer.add_client("jwt", &[&service[..], &["--jwt-access-tokens"]].concat());
+        issuer
+    }
+
+    /// With a client, `resource`, that may ask about every token.
+    pub(crate) fn with_resource_server(mut self) -> Self {
+        self.add_client("resource", &["--introspect"]);
+        self
+    }
+
+    fn new(server: Server, mut facts: Value) -> Self {
+        facts["clients"] = json!({});
+        Self { server, facts, home: tempfile::tempdir().expect("temporary folder") }
+    }
+
+    fn add_client(&mut self, name: &str, arguments: &[&str]) {
+        let arguments = [&["client", "add", "--json", "--name", name], arguments].concat();
+        let text = match &self.server {
+            Server::Trial(trial) => trial.succeed(&arguments, None),
+            Server::Serve { serve, .. } => serve.succeed(&arguments, ""),
+        };
+        self.facts["clients"][name] = serde_json::from_str(&text).expect("JSON");
+    }
+
+    fn ca(&self) -> &str {
+        self.facts["ca_file"].as_str().expect("a path")
+    }
+
+    fn log(&self) -> String {
+        match &self.server {
+            Server::Trial(trial) => trial.log(),
+            Server::Serve { serve, .. } => serve.log(),
+        }
+    }
+
+    /// Runs one part of a script for Node.js.
+    #[track_caller]
+    pub(crate) fn node(&self, script: &str, part: &str) {
+        self.run(&PathBuf::from("node"), &folder("node").join(script), part);
+    }
+
+    /// Runs one part of a script for Python.
+    #[track_caller]
+    pub(crate) fn python(&self, script: &str, part: &str) {
+        self.run(&folder("python").join(".venv/bin/python"), &folder("python").join(script), part);
+    }
+
+    /// Runs one part of a script that drives Chromium, which trusts the issuer's authority through an NSS database
+    /// in its home.
+    #[track_caller]
+    pub(crate) fn chromium(&self, part: &str) {
+        let database = self.home.path().join(".pki/nssdb");
+        std::fs::create_dir_all(&database).expect("folder");
+        let certutil = |arguments: &[&str]| {
+            let place = format!("sql:{}", database.display());
+            let status = Command::new("certutil").args(["-d", &place]).args(arguments).status();
+            assert!(status.expect("certutil runs").success(), "certutil {arguments:?}");
+        };
+        certutil(&["-N", "--empty-password"]);
+        certutil(&["-A", "-n", "issuer", "-t", "C,,", "-i", self.ca()]);
+        self.node("chromium.mjs", part);
+    }
+
+    /// The script's own process group ends with the test, and after the time limit.
+    #[track_caller]
+    fn run(&self, program: &Path, script: &Path, part: &str) {
+        let ca = self.ca();
+        let output = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "timeout", "-k", "2", LIMIT])
+            .arg(program)
+            .arg(script)
+            .arg(part)
+            .current_dir(self.home.path())
+            .env("HOME", self.home.path())
+            .env("FACTS", self.facts.to_string())
+            .env("NODE_EXTRA_CA_CERTS", ca)
+            .env("SSL_CERT_FILE", ca)
+            .env_remove("SSL_CERT_DIR")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the script starts");
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let (said, log) = (text(&output.stdout) + &text(&output.stderr), self.log());
+        let name = script.file_name().unwrap_or_default().display();
+        assert!(output.status.success(), "{name} {part}: {}\n{said}\nBearward's log:\n{log}", output.status);
+        assert!(said.contains("done"), "{name} {part} ended early:\n{said}");
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oauth").join(name)
+}
