@@ -108,7 +108,13 @@ async fn ask(
         let call = Call { params: &params, authorization: None, caller: &caller, now: UnixTime::now() };
         let answer = issuer.token(&call).await?;
         let answer: serde_json::Value = serde_json::from_slice(answer.json().expose())?;
-        token = Secret::copy_of(answer["refresh_token"].as_str().context("refresh_token")?.as_bytes());
+        token = Secret::copy_of(
+            answer
+                .get("refresh_token")
+                .and_then(serde_json::Value::as_str)
+                .context("refresh_token")?
+                .as_bytes(),
+        );
         answers.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())

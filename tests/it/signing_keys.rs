@@ -154,7 +154,7 @@ async fn a_rotation_by_hand_is_known_to_all_before_the_new_key_signs() {
     assert_ne!(new, old);
     assert!(published(&server, after(SOON + DAY - 1)).contains(&old));
     assert!(!published(&server, after(SOON + DAY)).contains(&old));
-    assert_eq!(kids(&server, "RS256", KeyState::Next, after(60)), [String::new(); 0]);
+    assert!(kids(&server, "RS256", KeyState::Next, after(60)).is_empty());
 }
 
 #[tokio::test]

@@ -72,14 +72,14 @@ pub(super) async fn add(
 }
 
 pub(super) async fn retire(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     kid: String,
     at: UnixTime,
 ) -> Result<(), StoreError> {
     query("UPDATE signing_keys SET retires_at = min(coalesce(retires_at, ?2), ?2) WHERE kid = ?1")
         .bind(kid)
         .bind(at.0)
-        .execute(connection)
+        .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
     Ok(())

@@ -113,7 +113,7 @@ async fn an_update_that_breaks_the_rules_changes_nothing() {
         "client_secret_expires_at",
         "client_id_issued_at",
     ] {
-        bodies.push(with(managed.body(), name, before.get(name).cloned().unwrap_or(json!(0))));
+        bodies.push(with(managed.body(), name, before.get(name).cloned().unwrap_or_else(|| json!(0))));
     }
     for body in bodies {
         assert!(matches!(managed.update(&body).await, Err(RegistrationError::Refused(_))), "{body}");
