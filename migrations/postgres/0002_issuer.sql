@@ -6,7 +6,10 @@ ALTER TABLE grants ADD COLUMN auth_time BIGINT;
 -- Of a service client: login names and *@domain, parted by spaces.
 ALTER TABLE grants ADD COLUMN mailboxes TEXT NOT NULL DEFAULT '';
 
-CREATE INDEX grants_by_client ON grants (client_id);
+-- A client identifier may be long, and it differs in its last octets: those are enough to find it.
+CREATE INDEX grants_by_client ON grants (right(client_id, 24), revoked_at);
+DROP INDEX grants_by_login;
+CREATE INDEX grants_by_login ON grants (login, revoked_at);
 
 ALTER TABLE tokens ADD COLUMN audience TEXT NOT NULL DEFAULT '';
 -- SHA-256 of the client certificate that the token is bound to.
@@ -32,7 +35,8 @@ CREATE TABLE codes (
     created_at  BIGINT NOT NULL,
     expires_at  BIGINT NOT NULL,
     used_at     BIGINT,
-    wrapped_key BYTEA
+    wrapped_key BYTEA,
+    CHECK (used_at IS NULL OR wrapped_key IS NULL)
 );
 
 CREATE INDEX codes_by_grant ON codes (grant_id);
@@ -53,13 +57,15 @@ CREATE TABLE devices (
     poll_interval BIGINT  NOT NULL,
     polled_at     BIGINT,
     state         TEXT    NOT NULL DEFAULT 'pending',
-    grant_id      BYTEA   REFERENCES grants (id) ON DELETE CASCADE
+    grant_id      BYTEA   REFERENCES grants (id) ON DELETE CASCADE,
+    CHECK ((grant_id IS NULL) = (state IN ('pending', 'denied')))
 );
 
 CREATE INDEX devices_by_grant ON devices (grant_id) WHERE grant_id IS NOT NULL;
-CREATE INDEX devices_by_expiry ON devices (expires_at);
+CREATE INDEX devices_with_grant_by_expiry ON devices (expires_at) WHERE grant_id IS NOT NULL;
+CREATE INDEX devices_without_grant_by_expiry ON devices (expires_at) WHERE grant_id IS NULL;
 
--- Clients that have a row. secret and management are look-up hashes; metadata is the issuer's JSON.
+-- secret and management are look-up hashes; metadata is the issuer's JSON.
 CREATE TABLE clients (
     client_id  TEXT   COLLATE "C" NOT NULL PRIMARY KEY,
     secret     BYTEA  CHECK (length(secret) = 32),
@@ -104,3 +110,5 @@ CREATE TABLE ephemeral (
 );
 
 CREATE INDEX ephemeral_by_expiry ON ephemeral (expires_at);
+
+CREATE INDEX signing_keys_by_end ON signing_keys (retires_at) WHERE retires_at IS NOT NULL;

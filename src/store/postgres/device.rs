@@ -166,8 +166,7 @@ async fn asked(
     device: &Asking,
     now: UnixTime,
 ) -> Done<DevicePoll> {
-    let is_early =
-        device.polled_at.is_some_and(|before| now.0 < before.saturating_add(device.poll_interval));
+    let is_early = device.polled_at.is_some_and(|before| now.0 < before.saturating_add(device.poll_interval));
     let interval = device.poll_interval.saturating_add(if is_early { SLOWER } else { 0 });
     query("UPDATE devices SET polled_at = $2, poll_interval = $3 WHERE lookup = $1")
         .bind(lookup.as_bytes().as_slice())

@@ -30,10 +30,11 @@ pub(super) async fn redeem_code(
     let Some(grant) = grants::lock(connection, lock_grant_of!("codes"), code, *now).await? else {
         return Ok(Redeemed::Unknown);
     };
-    let state: Option<(Option<i64>, i64)> = query_as("SELECT used_at, expires_at FROM codes WHERE lookup = $1")
-        .bind(code.as_bytes().as_slice())
-        .fetch_optional(&mut *connection)
-        .await?;
+    let state: Option<(Option<i64>, i64)> =
+        query_as("SELECT used_at, expires_at FROM codes WHERE lookup = $1")
+            .bind(code.as_bytes().as_slice())
+            .fetch_optional(&mut *connection)
+            .await?;
     let Some((used_at, expires_at)) = state else { return Ok(Redeemed::Unknown) };
     if used_at.is_some() {
         return replayed(connection, &grant, *now).await;
@@ -56,11 +57,7 @@ pub(super) async fn redeem_code(
 }
 
 /// RFC 6749 §4.1.2: what a code gave ends when it comes again.
-pub(super) async fn replayed(
-    connection: &mut PgConnection,
-    grant: &Locked,
-    now: UnixTime,
-) -> Done<Redeemed> {
+pub(super) async fn replayed(connection: &mut PgConnection, grant: &Locked, now: UnixTime) -> Done<Redeemed> {
     if !grant.is_revoked {
         let grants = [grant.id.as_bytes().to_vec()];
         grants::end(connection, &grants, RevocationReason::CodeReplayed, now).await?;

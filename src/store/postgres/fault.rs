@@ -37,7 +37,11 @@ impl From<Error> for Trouble {
             Some("57P01" | "57P02" | "57P03" | "57P05" | "25P03") => Self::Lost(error_of),
             Some(code) if code.starts_with("08") => Self::Lost(error_of),
             Some(_) => Self::Final(error_of),
-            None if matches!(error, Error::Io(_) | Error::Protocol(_) | Error::Tls(_) | Error::BeginFailed) => {
+            None if matches!(
+                error,
+                Error::Io(_) | Error::Protocol(_) | Error::Tls(_) | Error::BeginFailed
+            ) =>
+            {
                 Self::Lost(error_of)
             }
             None => Self::Final(error_of),
@@ -76,10 +80,7 @@ pub(super) fn fault(error: &Error) -> StoreError {
 /// column that is not what the migrations made, damaged data.
 fn is_damage(code: &str) -> bool {
     code.starts_with("23")
-        || matches!(
-            code,
-            "42P01" | "42703" | "42704" | "42804" | "42883" | "3F000" | "XX001" | "XX002"
-        )
+        || matches!(code, "42P01" | "42703" | "42704" | "42804" | "42883" | "3F000" | "XX001" | "XX002")
 }
 
 fn code_of(error: &Error) -> Option<String> {
@@ -87,11 +88,13 @@ fn code_of(error: &Error) -> Option<String> {
 }
 
 pub(super) fn migration_fault(error: MigrateError) -> StoreError {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => fault(&error),
-        MigrateError::VersionMissing(version) => newer(version),
-        other => StoreError::Corrupt(other.to_string()),
+    if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+        return fault(&error);
     }
+    if let MigrateError::VersionMissing(version) = error {
+        return newer(version);
+    }
+    StoreError::Corrupt(error.to_string())
 }
 
 pub(super) fn newer(version: i64) -> StoreError {

@@ -135,10 +135,7 @@ pub(super) async fn add_token(
     insert_token(connection, *grant, token, None).await
 }
 
-pub(super) async fn token(
-    connection: &mut PgConnection,
-    lookup: &TokenHash,
-) -> Done<Option<TokenRecord>> {
+pub(super) async fn token(connection: &mut PgConnection, lookup: &TokenHash) -> Done<Option<TokenRecord>> {
     let rows = query(concat!(
         "SELECT ",
         grant_columns!(),
@@ -162,12 +159,21 @@ pub(super) async fn grant(connection: &mut PgConnection, id: &GrantId) -> Done<O
     Ok(found.map(|found| row::grant(&found)).transpose()?)
 }
 
+pub(super) async fn holds_credentials(connection: &mut PgConnection, grant: &GrantId) -> Done<bool> {
+    let holds = query_scalar("SELECT EXISTS (SELECT 1 FROM credentials WHERE grant_id = $1)")
+        .bind(grant.as_bytes().as_slice())
+        .fetch_one(connection)
+        .await?;
+    Ok(holds)
+}
+
 pub(super) async fn list(connection: &mut PgConnection, filter: &GrantFilter) -> Done<Vec<Grant>> {
     let rows = query(concat!(
         "SELECT ",
         grant_columns!(),
         " FROM grants g
-         WHERE ($1::text IS NULL OR g.login = $1) AND ($2::text IS NULL OR g.client_id = $2)
+         WHERE ($1::text IS NULL OR g.login = $1) 
+           AND ($2::text IS NULL OR (g.client_id = $2 AND right(g.client_id, 24) = right($2, 24)))
            AND ($3::bigint IS NULL OR (g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $3)
                 AND EXISTS (SELECT 1 FROM tokens t
                             WHERE t.grant_id = g.id AND t.revoked_at IS NULL AND t.expires_at > $3)))
@@ -245,7 +251,8 @@ pub(super) async fn end_some(
 ) -> Done<bool> {
     let (statement, name) = match whose {
         Whose::Client(client) => (
-            "SELECT id FROM grants WHERE client_id = $1 AND revoked_at IS NULL
+            "SELECT id FROM grants
+             WHERE client_id = $1 AND right(client_id, 24) = right($1, 24) AND revoked_at IS NULL
              ORDER BY id LIMIT $2 FOR NO KEY UPDATE",
             client.as_str(),
         ),

@@ -4,8 +4,8 @@ use super::fault::{corrupt, fault};
 use crate::{
     model::{CredentialKind, GrantId, Login, Scope, TokenHash, TokenKind, UnixTime},
     store::{
-        CodeRecord, DeviceRecord, DeviceState, Grant, GrantEnd, RevocationReason, SealedCredential, StoreError,
-        TokenRecord,
+        CodeRecord, DeviceRecord, DeviceState, Grant, GrantEnd, RevocationReason, SealedCredential,
+        StoreError, TokenRecord,
     },
 };
 
