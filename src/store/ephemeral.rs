@@ -79,6 +79,8 @@ pub enum EphemeralKind {
     Pushed,
     /// An initial access token (RFC 7591 §1.2).
     InitialAccess,
+    /// The mark of the server key that the store was made with. This one stays.
+    ServerKey,
 }
 
 impl EphemeralKind {
@@ -90,6 +92,7 @@ impl EphemeralKind {
             Self::Assertion => "assertion",
             Self::Pushed => "pushed",
             Self::InitialAccess => "initial_access",
+            Self::ServerKey => "server_key",
         }
     }
 }

@@ -117,6 +117,26 @@ impl Cluster {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
+    /// One more setting from the next start on.
+    pub(crate) fn set(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
+    /// Stops the sessions that listen for notifications, until the answer is dropped.
+    pub(crate) fn mute_listeners(&self, database: &str) -> Muted {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let pids: Vec<i32> = runtime.block_on(async {
+            let mut connection = self.connect("postgres").await;
+            sqlx::query_scalar("SELECT pid FROM pg_stat_activity WHERE datname = $1 AND query LIKE 'LISTEN%'")
+                .bind(database)
+                .fetch_all(&mut connection)
+                .await
+                .expect("listed")
+        });
+        assert!(!pids.is_empty(), "nobody listens");
+        Muted::of(pids.iter().map(ToString::to_string).collect())
+    }
+
     /// The server's process id.
     pub(crate) fn pid(&self) -> u32 {
         let text = fs::read_to_string(self.data().join("postmaster.pid")).expect("pid file");
@@ -192,6 +212,22 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.stop();
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Processes that do nothing until this is dropped.
+pub(crate) struct Muted(Vec<String>);
+
+impl Muted {
+    pub(crate) fn of(pids: Vec<String>) -> Self {
+        run(Command::new("kill").arg("-STOP").args(&pids));
+        Self(pids)
+    }
+}
+
+impl Drop for Muted {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg("-CONT").args(&self.0).status();
     }
 }
 
