@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(7);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_is_unavailable_soon_and_used_again_when_it_is_back() {
-    let mut cluster = Cluster::start(&[]);
+    let mut cluster = Cluster::start(&["fsync=off"]);
     let address = cluster.over_tcp(cluster.database("stops").await);
     let store = store(&address).await;
     let new = new_grant("alice@example.org");
@@ -51,7 +51,7 @@ async fn a_server_that_stops_is_unavailable_soon_and_used_again_when_it_is_back(
 /// The connections stay and nothing comes back, as when a cable is pulled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_says_nothing_is_unavailable_soon() {
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start(&["fsync=off"]);
     let address = cluster.database("silent").await;
     let store = store(&address).await;
     let new = new_grant("alice@example.org");
@@ -81,7 +81,7 @@ async fn a_server_that_says_nothing_is_unavailable_soon() {
 /// The server's default would acknowledge a commit that is not on disk yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_the_end_of_the_server() {
-    let mut cluster = Cluster::start(&["wal_writer_delay=10s", "wal_writer_flush_after=0"]);
+    let mut cluster = Cluster::start(&["fsync=off", "wal_writer_delay=10s", "wal_writer_flush_after=0"]);
     let address = cluster.database("durable").await;
     let store = store(&address).await;
     let mut acknowledged = Vec::new();
@@ -166,5 +166,62 @@ async fn a_caller_that_goes_away_stops_nothing() {
     for id in grants {
         let is_ended = store.grant(id).await.unwrap().unwrap().revoked.is_some();
         assert_eq!(is_ended, seen.contains(&id));
+    }
+}
+
+/// A trigger speaks in the server's place: it says `code` so many times when a token is stored.
+async fn failing(cluster: &Cluster, database: &str, code: &str, times: u32) {
+    let mut connection = cluster.connect(database).await;
+    for statement in [
+        "CREATE SEQUENCE IF NOT EXISTS attempts".to_owned(),
+        "ALTER SEQUENCE attempts RESTART".to_owned(),
+        format!(
+            "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF nextval('attempts') <= {times} THEN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{code}'; END IF;
+               RETURN NEW; END $$"
+        ),
+        "CREATE OR REPLACE TRIGGER fail BEFORE INSERT ON tokens FOR EACH ROW EXECUTE FUNCTION fail()".to_owned(),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_says_decides_whose_fault_it_is() {
+    let cluster = Cluster::shared();
+    let store = store(&cluster.database("says").await).await;
+    // Out of disk, of memory, of connections; stopped by an operator; cancelled; read-only.
+    for code in ["53100", "53200", "53300", "57P01", "57014", "25006", "55P03", "58030", "42501"] {
+        failing(cluster, "says", code, 1_000_000).await;
+        let new = new_grant("alice@example.org");
+        let refused = store.create_grant(new.clone()).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{code}: {refused:?}");
+        failing(cluster, "says", code, 0).await;
+        assert_eq!(store.grant(new.id).await.unwrap(), None, "{code}");
+        store.create_grant(new).await.unwrap();
+    }
+    for code in ["23514", "23502", "XX001", "XX002"] {
+        failing(cluster, "says", code, 1).await;
+        let refused = store.create_grant(new_grant("alice@example.org")).await;
+        assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{code}: {refused:?}");
+    }
+}
+
+/// A deadlock or a serialization failure is the server's way to say "again"; it is not said to the caller, unless it
+/// does not stop.
+#[tokio::test]
+async fn a_collision_is_tried_again_and_not_for_ever() {
+    let cluster = Cluster::shared();
+    let store = store(&cluster.database("collides").await).await;
+    for code in ["40001", "40P01"] {
+        failing(cluster, "collides", code, 3).await;
+        let new = new_grant("alice@example.org");
+        store.create_grant(new.clone()).await.unwrap();
+        assert!(store.token(&new.tokens[0].lookup).await.unwrap().is_some());
+        failing(cluster, "collides", code, 1_000_000).await;
+        let before = Instant::now();
+        let refused = store.create_grant(new_grant("alice@example.org")).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{code}: {refused:?}");
+        assert!(before.elapsed() < Duration::from_secs(2));
     }
 }

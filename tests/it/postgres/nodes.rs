@@ -73,7 +73,7 @@ fn a_node_with_another_server_key_is_refused_and_makes_no_key() {
 /// The server goes away under a running node: what cannot be asked is temporary, and it recovers by itself.
 #[test]
 fn a_node_outlives_its_database() {
-    let mut cluster = Cluster::start(&[]);
+    let mut cluster = Cluster::start(&["fsync=off"]);
     let url = database(&cluster, "nodes");
     let upstream = Upstream::start(vec![Act::Close]);
     let serve = Serve::start(&node(&upstream, &url, "1s"));

@@ -1,4 +1,4 @@
-use bearward::store::{GrantFilter, NewGrant, PostgresAddress, StoreError};
+use bearward::store::{GrantFilter, NewGrant, PostgresAddress, SigningKeyRecord, StoreError, open};
 use tokio::task::JoinSet;
 
 use super::{config, raw, refusal, store};
@@ -6,7 +6,6 @@ use crate::{
     store::{NOW, later, new_grant},
     support::{Cluster, POSTGRES_PASSWORD},
 };
-use bearward::store::open;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_start_together_make_one_store() {
@@ -19,6 +18,28 @@ async fn nodes_that_start_together_make_one_store() {
     for result in opening.join_all().await {
         result.unwrap();
     }
+}
+
+/// Nodes that start together on an empty store agree on one first signing key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_first_signing_keys_one_is_the_first() {
+    let address = Cluster::shared().database("keys").await;
+    let stores = [store(&address).await, store(&address).await];
+    let mut adding = JoinSet::new();
+    for count in 0..24 {
+        let store = stores[count % 2].clone();
+        let key = SigningKeyRecord {
+            kid: format!("key{count}"),
+            algorithm: "ES256".into(),
+            sealed: vec![1],
+            created_at: NOW,
+            signs_from: NOW,
+            retires_at: None,
+        };
+        adding.spawn(async move { store.add_signing_key(key, None).await.unwrap() });
+    }
+    assert_eq!(adding.join_all().await.into_iter().filter(|added| *added).count(), 1);
+    assert_eq!(stores[0].signing_keys().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -164,4 +185,32 @@ async fn many_nodes_clean_up_at_once() {
     tasks.join_all().await;
     while store.remove_expired(after, 100).await.unwrap() > 0 {}
     assert_eq!(store.grants(GrantFilter::default()).await.unwrap(), []);
+}
+
+/// Whoever works on a grant is not waited for: that grant is left for the next time.
+#[tokio::test]
+async fn clean_up_waits_for_nobody() {
+    let cluster = Cluster::shared();
+    let store = store(&cluster.database("skipping").await).await;
+    let [held, free] = [new_grant("alice@example.org"), new_grant("bob@example.org")];
+    for grant in [&held, &free] {
+        store.create_grant(grant.clone()).await.unwrap();
+    }
+    let mut other = cluster.connect("skipping").await;
+    for statement in [
+        "BEGIN",
+        "SELECT * FROM grants WHERE login = 'alice@example.org' FOR NO KEY UPDATE",
+        "SELECT * FROM tokens WHERE grant_id = (SELECT id FROM grants WHERE login = 'alice@example.org') FOR UPDATE",
+    ] {
+        sqlx::query(statement).execute(&mut other).await.unwrap();
+    }
+    let after = later(3600 + 7 * 86_400);
+    let before = std::time::Instant::now();
+    while store.remove_expired(after, 10).await.unwrap() > 0 {}
+    assert!(before.elapsed() < std::time::Duration::from_secs(1), "{:?}", before.elapsed());
+    assert_eq!(store.grant(free.id).await.unwrap(), None);
+    assert!(store.grant(held.id).await.unwrap().is_some());
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    while store.remove_expired(after, 10).await.unwrap() > 0 {}
+    assert_eq!(store.grant(held.id).await.unwrap(), None);
 }

@@ -149,7 +149,7 @@ async fn a_feed_that_reads_while_many_write_misses_none_and_repeats_none() {
 /// The database moves to a server that has counted fewer transactions, and the nodes go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_counts_anew_hides_no_revocation() {
-    let mut cluster = Cluster::start(&[]);
+    let mut cluster = Cluster::start(&["fsync=off"]);
     let address = cluster.database("moved").await;
     let node = store(&address).await;
     let burn = "DO $$ BEGIN FOR i IN 1..3000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";

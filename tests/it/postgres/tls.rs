@@ -14,7 +14,7 @@ async fn a_server_must_prove_who_it_is_where_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let files = dev::ensure(&folder.path().join("ours"), "localhost", UnixTime::now()).unwrap();
     let foreign = dev::ensure(&folder.path().join("theirs"), "localhost", UnixTime::now()).unwrap();
-    let mut cluster = Cluster::start(&[]);
+    let mut cluster = Cluster::start(&["fsync=off"]);
     let certificate = cluster.install("server.pem", &fs::read(&files.server.certificate).unwrap());
     let key = fs::read(files.server.private_key.as_ref().unwrap()).unwrap();
     let key = cluster.install("server.key", &key);
