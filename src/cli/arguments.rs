@@ -190,7 +190,7 @@ pub(super) struct AddClient {
     #[arg(long, default_value = "client_secret_basic", value_name = "METHOD", value_parser = named::<AuthMethod>)]
     pub(super) auth: AuthMethod,
     /// What it may use: authorization_code, refresh_token, client_credentials or device_code; may be repeated
-    /// [default: authorization_code and refresh_token]
+    /// [default: authorization_code and refresh_token; none for a client that only introspects]
     #[arg(long, value_name = "GRANT", value_parser = grant_type)]
     pub(super) grant: Vec<GrantType>,
     /// What it may ask for [default: everything]

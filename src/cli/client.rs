@@ -12,8 +12,7 @@ use super::{
 use crate::{
     app::Config,
     issuer::{
-        AccessTokenFormat, AddedClient, Client, ClientMetadata, GrantType, InitialAccess, Issuer,
-        KnownClient, Standing,
+        AccessTokenFormat, AddedClient, Client, ClientMetadata, InitialAccess, Issuer, KnownClient, Standing,
     },
     model::{ClientId, Login, Secret, UnixTime},
     store::Ended,
@@ -68,17 +67,11 @@ async fn issuer(config: &Config, now: UnixTime) -> Result<Issuer, Failure> {
 }
 
 fn metadata(add: AddClient) -> Result<ClientMetadata, Failure> {
-    let grant_types = if add.grant.is_empty() {
-        vec![GrantType::AuthorizationCode, GrantType::RefreshToken]
-    } else {
-        add.grant
-    };
-    let has_code = grant_types.contains(&GrantType::AuthorizationCode);
     Ok(ClientMetadata {
         redirect_uris: add.redirect_uri,
         token_endpoint_auth_method: add.auth,
-        grant_types,
-        response_types: if has_code { vec!["code".to_owned()] } else { Vec::new() },
+        // Left out, the issuer fills them in.
+        grant_types: add.grant,
         client_name: Some(add.name),
         scope: add.scope,
         jwks: add.jwks.as_deref().map(read_jwks).transpose()?,

@@ -42,6 +42,7 @@ impl Issuer {
             Serve::start_issuer(&format!("imap = [\"imap://127.0.0.1:{}\"]\n{MASTER}", upstream.port()));
         let facts = json!({
             "hostname": "localhost",
+            "client_id": "open",
             "issuer": serve.url(),
             "ca_file": serve.folder().join("certs/ca.pem"),
             "ports": { "imaps": serve.address("imap").port() },

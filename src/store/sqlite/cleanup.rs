@@ -118,6 +118,12 @@ fn remove<'c>(
     })
 }
 
+/// Those of a list of grants that nothing is left of.
+const UNUSED: &str = "SELECT g.id FROM json_each(?1) j JOIN grants g ON g.id = unhex(j.value)
+    WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE grant_id = g.id)
+      AND NOT EXISTS (SELECT 1 FROM codes WHERE grant_id = g.id)
+      AND NOT EXISTS (SELECT 1 FROM devices WHERE grant_id = g.id)";
+
 /// Removes those of the grants that nothing is left of. A session that still hangs on one must end, so it is told.
 async fn remove_unused(
     transaction: &mut Transaction,
@@ -127,16 +133,8 @@ async fn remove_unused(
     if grants.is_empty() {
         return Ok(0);
     }
-    let unused: Vec<Vec<u8>> = query_scalar(
-        "SELECT g.id FROM json_each(?1) j JOIN grants g ON g.id = unhex(j.value)
-         WHERE NOT EXISTS (SELECT 1 FROM tokens WHERE grant_id = g.id)
-           AND NOT EXISTS (SELECT 1 FROM codes WHERE grant_id = g.id)
-           AND NOT EXISTS (SELECT 1 FROM devices WHERE grant_id = g.id)",
-    )
-    .bind(json(&grants))
-    .fetch_all(transaction.reading())
-    .await
-    .map_err(fault)?;
+    let unused: Vec<Vec<u8>> =
+        query_scalar(UNUSED).bind(json(&grants)).fetch_all(transaction.reading()).await.map_err(fault)?;
     if unused.is_empty() {
         return Ok(0);
     }
@@ -166,4 +164,38 @@ fn json<'a>(list: impl IntoIterator<Item = &'a Vec<u8>>) -> String {
     }
     text.push(']');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::plans::plan;
+
+    #[tokio::test]
+    async fn clean_up_finds_each_kind_of_row_by_its_own_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let indexes = [
+            "tokens_with_key_by_expiry",
+            "codes_with_key_by_expiry",
+            "tokens_with_answer",
+            "ephemeral_by_expiry",
+            "signing_keys_by_end",
+            "tokens_by_expiry",
+            "tokens_by_use",
+            "codes_by_expiry",
+            "devices_with_grant_by_expiry",
+            "devices_without_grant_by_expiry",
+            "revocations_by_time",
+        ];
+        for (kind, index) in KINDS.iter().zip(indexes) {
+            let plan = plan(&folder, kind.statement).await;
+            assert!(plan.contains(&format!("INDEX {index} (")), "{index}: {plan}");
+            assert!(!plan.contains("SCAN"), "{index}: {plan}");
+        }
+        let plan = plan(&folder, UNUSED).await;
+        for index in ["tokens_by_grant", "codes_by_grant", "devices_by_grant"] {
+            assert!(plan.contains(&format!("INDEX {index} (grant_id=?)")), "{index}: {plan}");
+        }
+        assert!(plan.matches("SCAN").count() == 1 && plan.contains("SCAN j VIRTUAL TABLE"), "{plan}");
+    }
 }

@@ -159,6 +159,23 @@ pub(super) async fn revoke(
     Ok(Ended::Now)
 }
 
+/// Tells that some grants end: `?1` says whose, `?2` when, `?3` how many at most.
+const TELL_OF_CLIENT: &str = "INSERT INTO revocations (grant_id, at)
+    SELECT id, ?2 FROM grants
+    WHERE substr(client_id, -24) = substr(?1, -24) AND client_id = ?1 AND revoked_at IS NULL LIMIT ?3";
+const TELL_OF_USER: &str = "INSERT INTO revocations (grant_id, at)
+    SELECT id, ?2 FROM grants WHERE user = ?1 AND revoked_at IS NULL LIMIT ?3";
+/// Ends the grants that were told after number `$1`, at `$2` and for the reason `$3`.
+const END_TOLD: &str = "DELETE FROM credentials
+    WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1);
+    UPDATE tokens SET wrapped_key = NULL, answer = NULL, answer_until = NULL
+    WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1)
+      AND (wrapped_key IS NOT NULL OR answer IS NOT NULL);
+    UPDATE codes SET wrapped_key = NULL
+    WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1) AND wrapped_key IS NOT NULL;
+    UPDATE grants SET revoked_at = $2, revoked_reason = $3
+    WHERE id IN (SELECT grant_id FROM revocations WHERE sequence > $1)";
+
 /// Whose grants are to end.
 #[derive(Clone, Copy)]
 pub(super) enum Whose<'a> {
@@ -175,17 +192,8 @@ pub(super) async fn revoke_step(
     at: UnixTime,
 ) -> Result<bool, StoreError> {
     let (statement, name) = match whose {
-        Whose::Client(client) => (
-            "INSERT INTO revocations (grant_id, at)
-             SELECT id, ?2 FROM grants
-             WHERE substr(client_id, -24) = substr(?1, -24) AND client_id = ?1 AND revoked_at IS NULL LIMIT ?3",
-            client.as_str(),
-        ),
-        Whose::User(user) => (
-            "INSERT INTO revocations (grant_id, at)
-             SELECT id, ?2 FROM grants WHERE user = ?1 AND revoked_at IS NULL LIMIT ?3",
-            user.as_str(),
-        ),
+        Whose::Client(client) => (TELL_OF_CLIENT, client.as_str()),
+        Whose::User(user) => (TELL_OF_USER, user.as_str()),
     };
     let told = query(statement)
         .bind(name)
@@ -199,21 +207,35 @@ pub(super) async fn revoke_step(
         return Ok(true);
     }
     // Nobody else writes meanwhile, so the last `count` numbers are those of these grants.
-    query(
-        "DELETE FROM credentials WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1);
-         UPDATE tokens SET wrapped_key = NULL, answer = NULL, answer_until = NULL
-         WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1)
-           AND (wrapped_key IS NOT NULL OR answer IS NOT NULL);
-         UPDATE codes SET wrapped_key = NULL
-         WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1) AND wrapped_key IS NOT NULL;
-         UPDATE grants SET revoked_at = $2, revoked_reason = $3
-         WHERE id IN (SELECT grant_id FROM revocations WHERE sequence > $1)",
-    )
-    .bind(told.last_insert_rowid().saturating_sub_unsigned(count))
-    .bind(at.0)
-    .bind(reason.as_str())
-    .execute(transaction.writing().await?)
-    .await
-    .map_err(fault)?;
+    query(END_TOLD)
+        .bind(told.last_insert_rowid().saturating_sub_unsigned(count))
+        .bind(at.0)
+        .bind(reason.as_str())
+        .execute(transaction.writing().await?)
+        .await
+        .map_err(fault)?;
     Ok(count < u64::from(STEP))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::plans::plan;
+
+    #[tokio::test]
+    async fn the_ending_of_many_grants_scans_no_table() {
+        let folder = tempfile::tempdir().unwrap();
+        for (statement, index) in [
+            (TELL_OF_CLIENT, "grants_by_client (<expr>=? AND revoked_at=?)"),
+            (TELL_OF_USER, "grants_by_user (user=? AND revoked_at=?)"),
+        ] {
+            let plan = plan(&folder, statement).await;
+            assert!(plan.contains(index), "{plan}");
+        }
+        for statement in END_TOLD.split(';') {
+            let plan = plan(&folder, statement).await;
+            assert!(plan.contains("SEARCH revocations USING INTEGER PRIMARY KEY (rowid>?)"), "{plan}");
+            assert!(!plan.contains("SCAN"), "{plan}");
+        }
+    }
 }

@@ -10,6 +10,8 @@ mod exchange;
 mod fault;
 mod file;
 mod grant;
+#[cfg(test)]
+mod plans;
 mod revocation;
 mod row;
 mod signing_key;

@@ -3,11 +3,18 @@
 use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    sync::Arc,
 };
 
-use bearward::store::{Ended, GrantFilter, RevocationFeed, RevocationReason, StoreError, open};
+use bearward::{
+    model::ClientId,
+    store::{
+        ClientRecord, Ended, EphemeralKind, GrantFilter, NewDevice, NewGrant, RevocationFeed,
+        RevocationReason, Store, StoreError, UserRecord, open,
+    },
+};
 
-use super::{NOW, config, connect, new_grant, raw, sqlite};
+use super::{NOW, alice, config, connect, hash, later, new_coded_grant, new_grant, new_token, raw, sqlite};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().mode() & 0o777
@@ -87,6 +94,123 @@ async fn a_check_finds_what_is_damaged() {
         items.iter().filter(|item| !item.ok).map(|item| item.what).collect::<Vec<_>>(),
         ["references"]
     );
+}
+
+/// A store with a row in every table.
+async fn full(folder: &Path) -> Arc<dyn Store> {
+    let store = sqlite(folder).await;
+    let (grant, _) = new_coded_grant();
+    store.create_grant(NewGrant { tokens: vec![new_token()], ..grant.clone() }).await.unwrap();
+    let device = NewDevice {
+        lookup: hash([1; 16]),
+        user_code: hash([2; 16]),
+        client: grant.client.clone(),
+        scope: grant.scope.clone(),
+        audience: grant.audience,
+        public_key: [6; 32],
+        details: String::new(),
+        created_at: NOW,
+        expires_at: later(600),
+        interval: 5,
+    };
+    store.create_device(device).await.unwrap();
+    let client = ClientRecord {
+        id: "webmail".parse().unwrap(),
+        secret: Some(hash([3; 16])),
+        management: None,
+        metadata: "{}".into(),
+        created_at: NOW,
+    };
+    store.create_client(client).await.unwrap();
+    store.remove_client(&"denied".parse().unwrap(), NOW).await.unwrap();
+    store.remember_consent(&alice(), &grant.client, &grant.scope, NOW).await.unwrap();
+    let user = UserRecord { login: alice(), password: "hash".into(), created_at: NOW, changed_at: NOW };
+    store.add_user(user).await.unwrap();
+    assert!(store.claim(EphemeralKind::Assertion, &hash([4; 16]), later(60)).await.unwrap());
+    store
+}
+
+#[tokio::test]
+async fn a_backup_holds_every_table() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let store = full(folders[0].path()).await;
+    store.backup(&folders[1].path().join("bearward.db")).await.unwrap();
+    let restored = sqlite(folders[1].path()).await;
+    let items = restored.check().await.unwrap();
+    assert_eq!(items, store.check().await.unwrap());
+    let rows = items.into_iter().find(|item| item.what == "rows").unwrap();
+    let counts = "1 grants, 1 tokens, 1 codes, 1 devices, 1 clients, 1 consented scopes, 1 users; ";
+    assert!(rows.ok && rows.detail.starts_with(counts), "{rows:?}");
+    assert_eq!(restored.denied_clients().await.unwrap().len(), 1);
+    assert!(!restored.claim(EphemeralKind::Assertion, &hash([4; 16]), later(60)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_check_reads_every_row() {
+    for statement in [
+        "UPDATE grants SET user = 'two words'",
+        "UPDATE tokens SET kind = 'unheard-of'",
+        "UPDATE devices SET scope = 'a\"b'",
+        "UPDATE clients SET id = 'two words'",
+        "UPDATE consents SET scope = 'a\"b'",
+        "UPDATE users SET login = 'ALICE@EXAMPLE.ORG'",
+        "UPDATE credentials SET kind = 'unheard-of'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = full(folder.path()).await;
+        assert!(store.check().await.unwrap().iter().all(|item| item.ok));
+        raw(&folder, &[statement]).await;
+        let items = store.check().await.unwrap();
+        let wrong: Vec<_> = items.iter().filter(|item| !item.ok).map(|item| item.what).collect();
+        assert_eq!(wrong, ["rows"], "{statement}");
+    }
+}
+
+/// What the exchanges rely on is told as damage, and never as "not there".
+#[tokio::test]
+async fn a_code_a_device_or_a_client_that_makes_no_sense_is_corrupt() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = full(folder.path()).await;
+    let (new, code) = new_coded_grant();
+    store.create_grant(new).await.unwrap();
+    raw(
+        &folder,
+        &[
+            "UPDATE grants SET scope = 'a\"b'",
+            "PRAGMA ignore_check_constraints = ON",
+            "UPDATE devices SET state = 'unheard-of', grant_id = zeroblob(16)",
+            "UPDATE clients SET secret = x'00'",
+        ],
+    )
+    .await;
+    let open = ClientId::open();
+    assert!(matches!(store.code(&code).await, Err(StoreError::Corrupt(_))));
+    let device = store.device_by_user_code(&hash([2; 16]), NOW).await;
+    assert!(matches!(device, Err(StoreError::Corrupt(_))), "{device:?}");
+    let poll = store.poll_device(&hash([1; 16]), &open, NOW).await;
+    assert!(matches!(poll, Err(StoreError::Corrupt(_))), "{poll:?}");
+    let client = store.client(&"webmail".parse().unwrap()).await;
+    assert!(matches!(client, Err(StoreError::Corrupt(_))), "{client:?}");
+}
+
+/// SQLite would leave it in free space until that is used again.
+#[tokio::test]
+async fn a_removed_credential_does_not_linger_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let marker = b"what is to vanish when its grant ends".to_vec();
+    let mut new = new_grant("alice@example.org");
+    new.credentials[1].sealed.clone_from(&marker);
+    store.create_grant(new.clone()).await.unwrap();
+    let holds = || {
+        let file = std::fs::read(folder.path().join("bearward.db")).unwrap();
+        file.windows(marker.len()).any(|octets| octets == marker)
+    };
+    raw(&folder, &["PRAGMA wal_checkpoint(TRUNCATE)"]).await;
+    assert!(holds());
+    store.revoke_grant(new.id, RevocationReason::Client, NOW).await.unwrap();
+    raw(&folder, &["PRAGMA wal_checkpoint(TRUNCATE)"]).await;
+    assert!(!holds());
 }
 
 #[tokio::test]

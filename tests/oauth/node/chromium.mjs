@@ -156,7 +156,7 @@ await run({
         await openMailbox((await exchange(await backIn(app, page))).access_token)
       },
       // The browser gives up the first sending for the second.
-      { expected: /ERR_ABORTED/ },
+      { tolerated: /ERR_ABORTED/ },
     )
   },
 
@@ -178,11 +178,13 @@ await run({
         await openMailbox(tokens.access_token, bob.login)
         // Back again: the consent page was not kept, and what is before it asks for the password.
         await page.goBack().catch((error) => assert.match(String(error), /ERR_CACHE_MISS/))
+        await page.waitForURL((url) => !url.href.startsWith(app.uri))
+        await page.waitForURL('chrome-error://chromewebdata/')
         assert.equal(await page.locator('button[name=decision]').count(), 0)
         await page.goto(url)
         assert.equal(await page.locator('input[name=password]').inputValue(), '')
       },
-      { expected: /ERR_CACHE_MISS/ },
+      { tolerated: /ERR_CACHE_MISS/ },
     )
     assert.equal(app.answers.length, 1)
   },
@@ -275,9 +277,9 @@ await run({
         await page.goto(`${app.uri}frame`)
         const [, frame] = page.frames()
         assert.equal(await frame.locator('input').count(), 0)
-        assert.match(frame.url(), /^chrome-error:/)
+        assert.ok(!frame.url().startsWith(facts.issuer), frame.url())
       },
-      { expected: /frame-ancestors|X-Frame-Options|ERR_BLOCKED_BY_RESPONSE/i },
+      { expected: /frame-ancestors|ERR_BLOCKED_BY_RESPONSE/ },
     )
   },
 

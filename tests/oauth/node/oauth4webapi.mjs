@@ -1,7 +1,7 @@
 import { facts, run } from './support/parts.mjs'
 import assert from 'node:assert/strict'
 import * as oauth from 'oauth4webapi'
-import { mailboxIsShut, mailboxLetsIn, openMailbox } from './support/mailbox.mjs'
+import { mailboxGetsShut, mailboxLetsIn, openMailbox } from './support/mailbox.mjs'
 import { Person, REDIRECT_URI } from './support/person.mjs'
 
 const issuer = new URL(facts.issuer)
@@ -196,7 +196,7 @@ await run({
     const tokens = await exchange(verifier)
     await openMailbox(tokens.access_token)
     await assert.rejects(exchange(verifier), refused('invalid_grant', 400))
-    await mailboxIsShut(tokens.access_token)
+    await mailboxGetsShut(tokens.access_token)
   },
 
   async refresh() {

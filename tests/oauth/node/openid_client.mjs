@@ -1,7 +1,7 @@
 import { facts, run } from './support/parts.mjs'
 import assert from 'node:assert/strict'
 import * as client from 'openid-client'
-import { mailboxIsShut, mailboxLetsIn, openMailbox } from './support/mailbox.mjs'
+import { mailboxGetsShut, mailboxIsShut, mailboxLetsIn, openMailbox, stayInMailbox } from './support/mailbox.mjs'
 import { Person, REDIRECT_URI } from './support/person.mjs'
 
 const issuer = new URL(facts.issuer)
@@ -139,7 +139,7 @@ await run({
     // Its successor was used: now it is a theft.
     await assert.rejects(client.refreshTokenGrant(config, first.refresh_token), refused('invalid_grant'))
     await assert.rejects(client.refreshTokenGrant(config, narrower.refresh_token), refused('invalid_grant'))
-    await mailboxIsShut(narrower.access_token)
+    await mailboxGetsShut(narrower.access_token)
   },
 
   async device() {
@@ -161,13 +161,13 @@ await run({
   },
 
   async pushed_request() {
-    const config = await register({ token_endpoint_auth_method: 'client_secret_basic' })
+    const config = await register({ token_endpoint_auth_method: 'client_secret_post' })
     const tokens = await signIn(config, { push: true })
     await openMailbox(tokens.access_token)
   },
 
   async introspection() {
-    const config = await register({ token_endpoint_auth_method: 'client_secret_basic' })
+    const config = await register({ token_endpoint_auth_method: 'client_secret_post' })
     const tokens = await signIn(config)
     const live = await client.tokenIntrospection(config, tokens.access_token)
     assert.equal(live.active, true)
@@ -181,22 +181,27 @@ await run({
     const resource = await client.discovery(issuer, client_id, undefined, client.ClientSecretBasic(client_secret))
     assert.equal((await client.tokenIntrospection(resource, tokens.access_token)).active, true)
     // Another client learns nothing.
-    const other = await register({ token_endpoint_auth_method: 'client_secret_basic' })
+    const other = await register({ token_endpoint_auth_method: 'client_secret_post' })
     assert.equal((await client.tokenIntrospection(other, tokens.access_token)).active, false)
   },
 
   async revocation() {
-    for (const given of ['access_token', 'refresh_token']) {
-      const config = await openClient()
-      const tokens = await signIn(config)
-      await openMailbox(tokens.access_token)
-      await client.tokenRevocation(config, tokens[given], { token_type_hint: given })
-      await mailboxIsShut(tokens.access_token)
-      if (given === 'refresh_token') {
-        await assert.rejects(client.refreshTokenGrant(config, tokens.refresh_token), refused('invalid_grant'))
-      }
-    }
-    await client.tokenRevocation(await openClient(), 'unknown')
+    const config = await openClient()
+    // An access token that is given back ends alone.
+    const first = await signIn(config)
+    await openMailbox(first.access_token)
+    await client.tokenRevocation(config, first.access_token, { token_type_hint: 'access_token' })
+    await mailboxGetsShut(first.access_token)
+    const second = await client.refreshTokenGrant(config, first.refresh_token)
+    const { ended } = await stayInMailbox(second.access_token)
+    // A refresh token takes everything along, a live session as well.
+    await client.tokenRevocation(config, second.refresh_token, { token_type_hint: 'refresh_token' })
+    const revoked = Date.now()
+    assert.match(await ended, /^\* BYE/m)
+    assert.ok(Date.now() - revoked < 1500, `a live session ended after ${Date.now() - revoked} ms`)
+    await mailboxGetsShut(second.access_token)
+    await assert.rejects(client.refreshTokenGrant(config, second.refresh_token), refused('invalid_grant'))
+    await client.tokenRevocation(config, 'unknown')
   },
 
   async client_credentials() {

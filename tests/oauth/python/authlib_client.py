@@ -22,6 +22,8 @@ from person import REDIRECT_URI, Person, mailbox_is_shut, mailbox_lets_in, open_
 MAIL = "urn:ietf:params:oauth:scope:mail"
 SCOPE = f"openid email {MAIL}"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+# Seconds until a mail server knows that a token has ended.
+REVOKED = 1.5
 ALICE = FACTS["users"][0]["login"]
 
 
@@ -148,7 +150,7 @@ def refresh():
         third = client.refresh_token(refresh_token=second["refresh_token"], scope=MAIL)
         with refused("invalid_grant"):
             client.refresh_token(refresh_token=first["refresh_token"], scope=MAIL)
-        mailbox_is_shut(third["access_token"])
+        mailbox_is_shut(third["access_token"], within=REVOKED)
 
 
 def device():
@@ -163,7 +165,7 @@ def device():
 
         with refused("authorization_pending"):
             ask()
-        Person().connect_device(started["verification_uri"], started["user_code"].lower())
+        Person().connect_device(started["verification_uri"], started["user_code"])
         time.sleep(started["interval"] + 0.5)
         open_mailbox(ask()["access_token"])
 
@@ -198,7 +200,7 @@ def introspection_and_revocation():
             server["revocation_endpoint"], token=token["refresh_token"], token_type_hint=hint
         ).raise_for_status()
         assert told(token["access_token"]) == {"active": False}
-        mailbox_is_shut(token["access_token"])
+        mailbox_is_shut(token["access_token"], within=REVOKED)
         with refused("invalid_grant"):
             client.refresh_token(refresh_token=token["refresh_token"])
 

@@ -17,18 +17,41 @@ export async function mailboxLetsIn(token, login) {
   assert.match(said, /^a OK/m, `the token does not work:\n${said}`)
 }
 
-/** Checks that a token does not open the mailbox, or no longer. */
-export async function mailboxIsShut(token, login = facts.users[0].login) {
+/** Checks that a token does not open the mailbox. */
+export async function mailboxIsShut(token, login) {
   const said = await dialogue(token, login)
-  assert.match(said, /^a NO/m, `the mailbox should be shut:\n${said}`)
+  assert.match(said, /^a NO \[AUTH(?:ENTICATION|ORIZATION)FAILED\]/m, `the mailbox should be shut:\n${said}`)
 }
 
-/** Signs in, and sends each command when the one before is answered; all that the server said. */
+/** Checks that a token that was just ended opens the mailbox no longer, a second and a half later at most. */
+export async function mailboxGetsShut(token, login = facts.users[0].login) {
+  for (const deadline = Date.now() + 1500; Date.now() < deadline; await new Promise((done) => setTimeout(done, 50))) {
+    if (/^a NO/m.test(await dialogue(token, login))) break
+  }
+  await mailboxIsShut(token, login)
+}
+
+/** Opens the mailbox and waits in it; `ended` is fulfilled with all that the server said when it ends the session. */
+export function stayInMailbox(token, login = facts.users[0].login) {
+  let entered
+  const inside = new Promise((resolve) => (entered = resolve))
+  const ended = dialogue(token, login, 'b SELECT INBOX', 'c IDLE', entered)
+  return Promise.race([inside, ended]).then((said) => {
+    assert.equal(said, undefined, `the mailbox does not open:\n${said}`)
+    return { ended }
+  })
+}
+
+/**
+ * Signs in, and sends each command when the one before is answered, or calls a function then; all that the server
+ * said.
+ */
 function dialogue(token, login, ...commands) {
   const response = Buffer.from(`n,a=${login},\x01auth=Bearer ${token}\x01\x01`).toString('base64')
   return new Promise((resolve, reject) => {
     const socket = tls.connect({ port: facts.ports.imaps, host: facts.hostname, servername: facts.hostname })
     let [said, rest] = ['', '']
+    let isGreeted = false
     const send = (line) => (line ? socket.write(`${line}\r\n`) : socket.end())
     socket.setEncoding('utf8')
     socket.setTimeout(10_000, () => socket.destroy(new Error(`the mail server is silent after ${said}`)))
@@ -39,17 +62,16 @@ function dialogue(token, login, ...commands) {
       const lines = (rest + text).split('\r\n')
       rest = lines.pop()
       for (const line of lines) {
-        if (line.startsWith('* OK') && !said.includes('\na ')) greeted()
-        // An error challenge is answered with one octet (RFC 7628 §3.2.3).
-        else if (line.startsWith('+ ')) send('AQ==')
-        else if (/^[abc] OK/.test(line)) send(commands.shift())
+        if (line.startsWith('* OK') && !isGreeted) {
+          isGreeted = true
+          send(`a AUTHENTICATE OAUTHBEARER ${response}`)
+        } else if (line.startsWith('+ ')) {
+          // The go-ahead of IDLE, or an error challenge, which is answered with one octet (RFC 7628 §3.2.3).
+          if (typeof commands[0] === 'function') commands.shift()()
+          else send('AQ==')
+        } else if (/^[abc] OK/.test(line)) send(commands.shift())
         else if (/^[abc] /.test(line)) socket.end()
       }
     })
-    let isGreeted = false
-    const greeted = () => {
-      if (!isGreeted) send(`a AUTHENTICATE OAUTHBEARER ${response}`)
-      isGreeted = true
-    }
   })
 }
