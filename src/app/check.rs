@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Config, parts::open_store};
+use super::{Config, storage::open_store};
 use crate::{
     telemetry::Metrics,
     tls::Certificates,

@@ -102,13 +102,18 @@ fn sweep(parts: &Parts) {
     });
 }
 
-/// Ends what was revoked, also by another process, until `stop`.
+/// Ends what was revoked, also by another process, until `stop`: when the store says that there is something, and
+/// from time to time, because what the store says can be lost.
 async fn follow_revocations(parts: Arc<Parts>, stop: CancellationToken) {
     let Some(mut feed) = parts.take_revocations() else { return };
     let mut ticks = interval(parts.config.store.poll_interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! { () = stop.cancelled() => return, _ = ticks.tick() => {} }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+            () = parts.store.revocation_hint() => {}
+        }
         match feed.poll().await {
             Ok(fresh) => fresh.into_iter().for_each(|revocation| parts.end(revocation.what)),
             Err(error) => tracing::warn!(%error, "revocations cannot be read; trying again"),

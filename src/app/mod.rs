@@ -12,12 +12,14 @@ mod mail;
 mod parts;
 mod refusals;
 mod serve;
+mod storage;
 mod trial;
 
 pub use check::{CheckLine, check};
 pub use control::grant_info;
-pub use parts::{AppError, Parts, open_store};
+pub use parts::{AppError, Parts};
 pub use serve::serve;
+pub use storage::open_store;
 pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, TrialUser, try_run};
 
 use std::{path::PathBuf, sync::Arc};

@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, logout::LogoutNotices, refusals::Refusals};
+use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_store};
 use crate::{
     admin::BindError,
     directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
@@ -17,17 +17,14 @@ use crate::{
     model::{GrantId, Scope, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
     session::{Registry, Shared},
-    store::{self, RevocationFeed, Revoked, Store, StoreError},
+    store::{RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
     tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
-    token::ServerKey,
     upstream::{Backends, BackendsError},
     validator::{self, RefusalPolicy, Validator},
     web,
 };
 
-/// The server key's file in the data folder, beside the store and never in its backups.
-const SERVER_KEY: &str = "server.key";
 /// Tokens that the validator remembers.
 const CACHED_TOKENS: usize = 100_000;
 
@@ -229,25 +226,6 @@ fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
         security,
         mechanisms: listener.mechanisms.clone(),
     })
-}
-
-/// Opens the store of `config` and reads its server key, making both when they are not there yet.
-///
-/// # Errors
-/// [`AppError`] naming the folder, the key file or the store.
-pub async fn open_store(config: &Config) -> Result<(Arc<dyn Store>, ServerKey), AppError> {
-    create_private_folder(&config.data_dir)
-        .map_err(|error| AppError::Data(format!("data_dir {}: {error}", config.data_dir.display())))?;
-    let data = |error: &dyn std::fmt::Display| AppError::Data(error.to_string());
-    let key_file = config.data_dir.join(SERVER_KEY);
-    let octets = store::server_key::load_or_create(&key_file).map_err(|error| data(&error))?;
-    let server_key = ServerKey::from_secret(octets).map_err(|error| data(&error))?;
-    Ok((store::open(&config.store).await?, server_key))
-}
-
-fn create_private_folder(path: &std::path::Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn openid_configuration(config: &Config) -> Option<Arc<str>> {

@@ -11,7 +11,7 @@ use std::{
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{AppError, Config, parts::open_store, serve};
+use super::{AppError, Config, serve, storage::open_store};
 use crate::{
     config::{self, ConfigError},
     issuer::{Issuer, MintRequest},

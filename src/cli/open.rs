@@ -31,8 +31,10 @@ pub(super) fn load(file: Option<&Path>) -> Result<Config, Failure> {
 
 /// Opens the store of the configuration and the key beside it.
 pub(super) async fn store(config: &Config) -> Result<(Arc<dyn Store>, ServerKey), Failure> {
-    let Location::Sqlite(path) = &config.store.location;
-    refuse_foreign(path)?;
+    match &config.store.location {
+        Location::Postgres(_) => {}
+        Location::Sqlite(path) => refuse_foreign(path)?,
+    }
     app::open_store(config).await.map_err(Failure::failed)
 }
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{Failure, Output, arguments::StoreCommand, check, open};
-use crate::app::CheckLine;
+use crate::{app::CheckLine, store::Location};
 
 pub(super) async fn run(command: StoreCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     let config = open::load(file)?;
@@ -10,6 +10,7 @@ pub(super) async fn run(command: StoreCommand, file: Option<&Path>, output: Outp
     match command {
         StoreCommand::Migrate => done(output, "the store has the form of this version"),
         StoreCommand::Backup { file } => {
+            refuse_copy(&config.store.location, &file)?;
             store.backup(&file).await.map_err(Failure::failed)?;
             done(output, &format!("written to {}; keep the server key apart from it", file.display()));
         }
@@ -24,6 +25,15 @@ pub(super) async fn run(command: StoreCommand, file: Option<&Path>, output: Outp
         }
     }
     Ok(())
+}
+
+/// PostgreSQL's own tool fits the server's version, asks for the password by itself, and can write elsewhere.
+fn refuse_copy(location: &Location, file: &Path) -> Result<(), Failure> {
+    let Location::Postgres(address) = location else { return Ok(()) };
+    let file = file.display();
+    Err(Failure::failed("a PostgreSQL store is copied by PostgreSQL's own tools").help(format!(
+        "run pg_dump --format=custom --file={file} {address}, and keep the server key apart from it"
+    )))
 }
 
 fn done(output: Output, sentence: &str) {

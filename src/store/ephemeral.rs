@@ -81,6 +81,8 @@ pub enum EphemeralKind {
     LogoutNotice,
     /// An initial access token (RFC 7591 §1.2).
     InitialAccess,
+    /// The mark of the server key that the store was made with. This one stays.
+    ServerKey,
 }
 
 impl EphemeralKind {
@@ -93,6 +95,7 @@ impl EphemeralKind {
             Self::Pushed => "pushed",
             Self::LogoutNotice => "logout_notice",
             Self::InitialAccess => "initial_access",
+            Self::ServerKey => "server_key",
         }
     }
 }

@@ -13,6 +13,7 @@ mod client;
 mod ephemeral;
 mod error;
 mod exchange;
+mod postgres;
 mod record;
 mod revocations;
 pub mod server_key;
@@ -34,6 +35,7 @@ pub use exchange::{
     CodeRecord, Decided, DevicePoll, DeviceRecord, DeviceState, Exchanges, NewCode, NewDevice, Redeemed,
     Renewal, Rotated, Rotation,
 };
+pub use postgres::{PostgresAddress, PostgresHost, PostgresStore, PostgresTls};
 pub use record::{
     CheckItem, Ended, Grant, GrantEnd, GrantFilter, NewGrant, NewToken, Replaces, RevocationReason,
     SealedCredential, SigningKeyRecord, TokenRecord,
@@ -63,6 +65,8 @@ pub struct Config {
 /// The engine and its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
+    /// A PostgreSQL database, which several nodes may share.
+    Postgres(PostgresAddress),
     /// A SQLite file.
     Sqlite(PathBuf),
 }
@@ -73,6 +77,7 @@ pub enum Location {
 /// [`StoreError`]; [`StoreError::Newer`] when a later version of this program has changed it already.
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     match &config.location {
+        Location::Postgres(address) => Ok(Arc::new(PostgresStore::open(address).await?)),
         Location::Sqlite(path) => Ok(Arc::new(SqliteStore::open(path).await?)),
     }
 }

@@ -26,6 +26,7 @@ mod cli_store;
 #[cfg(feature = "server")]
 mod clients;
 mod config;
+mod config_store;
 mod exchange;
 #[cfg(feature = "server")]
 mod hooked;
@@ -35,6 +36,8 @@ mod issuer;
 mod kill;
 mod pop3_downstream;
 mod pop3_upstream;
+#[cfg(feature = "server")]
+mod postgres;
 mod proxy_header;
 mod races;
 mod sample;

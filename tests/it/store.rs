@@ -20,10 +20,18 @@ use bearward::{
 };
 use tempfile::TempDir;
 
+use crate::support::Cluster;
+
 pub(crate) const NOW: UnixTime = UnixTime(1_800_000_000);
 
 pub(crate) async fn sqlite(folder: &Path) -> Arc<dyn Store> {
     open(&config(folder)).await.unwrap()
+}
+
+pub(crate) async fn postgres(folder: &Path) -> Arc<dyn Store> {
+    let database = folder.file_name().and_then(|name| name.to_str()).unwrap();
+    let location = Location::Postgres(Cluster::shared().database(database).await);
+    open(&Config { location, poll_interval: std::time::Duration::from_secs(1) }).await.unwrap()
 }
 
 fn config(folder: &Path) -> Config {
@@ -33,7 +41,7 @@ fn config(folder: &Path) -> Config {
     }
 }
 
-fn later(seconds: i64) -> UnixTime {
+pub(crate) fn later(seconds: i64) -> UnixTime {
     UnixTime(NOW.0 + seconds)
 }
 
@@ -49,7 +57,7 @@ fn alice() -> Login {
     Login::parse("alice@example.org").unwrap()
 }
 
-fn new_token() -> NewToken {
+pub(crate) fn new_token() -> NewToken {
     NewToken {
         lookup: new_hash(),
         kind: TokenKind::Access,
@@ -62,11 +70,11 @@ fn new_token() -> NewToken {
     }
 }
 
-fn new_refresh() -> NewToken {
+pub(crate) fn new_refresh() -> NewToken {
     NewToken { kind: TokenKind::Refresh, expires_at: later(7000), ..new_token() }
 }
 
-fn new_grant(user: &str) -> NewGrant {
+pub(crate) fn new_grant(user: &str) -> NewGrant {
     NewGrant {
         id: GrantId::generate(),
         user: Login::parse(user).unwrap(),
@@ -88,7 +96,7 @@ fn new_grant(user: &str) -> NewGrant {
 }
 
 /// A grant that is to give its first tokens for a code.
-fn new_coded_grant() -> (NewGrant, TokenHash) {
+pub(crate) fn new_coded_grant() -> (NewGrant, TokenHash) {
     let code = NewCode {
         lookup: new_hash(),
         details: r#"{"nonce":"n"}"#.into(),
@@ -101,7 +109,7 @@ fn new_coded_grant() -> (NewGrant, TokenHash) {
 }
 
 /// The grants that a feed tells of; it may tell of nothing else.
-async fn told(feed: &mut RevocationFeed) -> Vec<GrantId> {
+pub(crate) async fn told(feed: &mut RevocationFeed) -> Vec<GrantId> {
     let grant = |what| match what {
         Revoked::Grant(id) => id,
         Revoked::Token(token) => panic!("{token:?}"),
@@ -202,6 +210,7 @@ macro_rules! conformance {
     };
 }
 
+conformance!(postgres);
 conformance!(sqlite);
 
 async fn connect(folder: &TempDir) -> sqlx::SqliteConnection {

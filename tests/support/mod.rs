@@ -2,11 +2,15 @@
 //! that does, neither of which knows a protocol.
 
 mod client;
+#[cfg(feature = "server")]
+mod postgres;
 mod serve;
 mod trial;
 mod upstream;
 
 pub(crate) use client::{Client, base64, oauthbearer, xoauth2};
+#[cfg(feature = "server")]
+pub(crate) use postgres::{Cluster, Muted, PASSWORD as POSTGRES_PASSWORD};
 pub(crate) use serve::{ALICE, Serve};
 pub(crate) use trial::{Trial, wait};
 pub(crate) use upstream::{Act, Gate, Upstream, answering, before_login, login_taken, send, taking, until};

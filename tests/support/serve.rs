@@ -4,6 +4,7 @@ use std::{
     fmt::Write as _,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -36,9 +37,39 @@ impl Serve {
         Self::start_with(backend, true)
     }
 
+    /// Another node with the same server key.
+    pub(crate) fn start_beside(other: &Self, backend: &str) -> Self {
+        let key = std::fs::read(other.path("data/server.key")).expect("server key");
+        let mut serve = Self::prepare(backend, false, Some(&key));
+        serve.wait_until_it_serves();
+        serve
+    }
+
+    /// What is logged when it does not start.
+    pub(crate) fn refused(backend: &str, server_key: Option<&[u8]>) -> String {
+        let mut serve = Self::prepare(backend, false, server_key);
+        let ended = serve.child.wait().expect("waited");
+        assert!(!ended.success(), "it serves: {}", serve.log());
+        let left = std::fs::read(serve.path("data/server.key")).ok();
+        assert_eq!(left.as_deref(), server_key, "the key stays as it is");
+        serve.log()
+    }
+
     fn start_with(backend: &str, with_https: bool) -> Self {
+        let mut serve = Self::prepare(backend, with_https, None);
+        serve.wait_until_it_serves();
+        serve
+    }
+
+    fn prepare(backend: &str, with_https: bool, server_key: Option<&[u8]>) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path();
+        if let Some(key) = server_key {
+            std::fs::create_dir(path.join("data")).expect("data folder");
+            let file = path.join("data/server.key");
+            std::fs::write(&file, key).expect("written");
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("permissions");
+        }
         dev::ensure(&path.join("certs"), "localhost", UnixTime::now()).expect("certificates");
         let [imaps, pop3s, smtps, https] = free_ports();
         let url =
@@ -60,10 +91,7 @@ impl Serve {
         }
         let _ = writeln!(text, "[backend.main]\n{backend}");
         std::fs::write(path.join("bearward.toml"), text).expect("written");
-        let child = spawn(path);
-        let mut serve = Self { child, folder, imaps, pop3s, smtps, https };
-        serve.wait_until_it_serves();
-        serve
+        Self { child: spawn(path), folder, imaps, pop3s, smtps, https }
     }
 
     fn wait_until_it_serves(&mut self) {

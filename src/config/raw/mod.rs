@@ -306,13 +306,15 @@ impl Default for Limits {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Store {
-    /// `sqlite:` and a file, relative to `data_dir`.
+    /// `sqlite:` and a file, relative to `data_dir`; or a PostgreSQL database, which several nodes may share:
+    /// `postgres://user:password@host:port/database`, at best in `url_file`. A server on another machine must
+    /// prove who it is, to an authority of your own with `?sslrootcert=FILE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<String>,
     /// A file that holds the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url_file: Option<PathBuf>,
-    /// How late a revocation by another process may be noticed.
+    /// How late a revocation by another process may be noticed; PostgreSQL tells of it at once, unless that is lost.
     pub(super) poll_interval: Span,
 }
 

@@ -3,6 +3,7 @@
 mod backends;
 mod issuer;
 mod listeners;
+mod store;
 
 use std::{
     fs::File,
@@ -14,10 +15,10 @@ use super::{
     ConfigError, address,
     document::Document,
     raw::{self, Root},
-    secret_file, unavailable,
+    unavailable,
     value::Span,
 };
-use crate::{admin, app, directory, limits, session, store, telemetry, tls, upstream};
+use crate::{admin, app, directory, limits, session, telemetry, tls, upstream};
 
 pub(super) use listeners::standard as standard_listeners;
 
@@ -44,7 +45,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
         routes,
         session: session(&raw.session),
         limits: limits(document, &raw.limits)?,
-        store: store(document, &base, raw)?,
+        store: store::store(document, &base, raw)?,
         telemetry,
         admin: admin::Config { socket: raw.data_dir.join(&raw.admin.socket) },
         data_dir: raw.data_dir.clone(),
@@ -254,29 +255,6 @@ fn limits(document: &Document<'_>, raw: &raw::Limits) -> Result<limits::Config, 
         idle_timeout_pop3: raw.idle_timeout_pop3.0,
         idle_timeout_smtp: raw.idle_timeout_smtp.0,
     })
-}
-
-fn store(document: &Document<'_>, base: &Base, raw: &mut Root) -> Result<store::Config, ConfigError> {
-    let file = raw.store.url_file.as_deref().map(|file| base.join(file));
-    let from_file = secret_file::resolve(document, "store.url", raw.store.url.as_deref(), file.as_deref())?;
-    let url = from_file.as_ref().map_or(SQLITE, |url| url.as_str());
-    if ["postgres:", "postgresql:"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(document
-            .error("store.url", "a PostgreSQL store is not available in this version")
-            .help("write url = \"sqlite:bearward.db\""));
-    }
-    let path = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-    let Some(path) =
-        path.filter(|path| !path.is_empty() && !path.contains(['?', '\0']) && *path != ":memory:")
-    else {
-        return Err(document.error("store.url", "must be sqlite: and a file, such as \"sqlite:bearward.db\""));
-    };
-    at_least(document, "store.poll_interval", raw.store.poll_interval, Span::millis(10))?;
-    let path = raw.data_dir.join(path);
-    if raw.store.url_file.is_none() {
-        raw.store.url = Some(format!("sqlite:{}", path.display()));
-    }
-    Ok(store::Config { location: store::Location::Sqlite(path), poll_interval: raw.store.poll_interval.0 })
 }
 
 fn telemetry(document: &Document<'_>, raw: &raw::Telemetry) -> Result<telemetry::Config, ConfigError> {
