@@ -21,7 +21,6 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 
 /// A connection that hears of revocations on other nodes. Whoever is told also reads what was missed, so what goes
 /// lost while there is no connection is only late.
-#[derive(Debug)]
 pub(super) struct Hints {
     told: Arc<Notify>,
     task: AbortHandle,

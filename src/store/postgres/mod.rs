@@ -24,7 +24,7 @@ mod runner;
 mod signing_key;
 mod user;
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use async_trait::async_trait;
 use sqlx::{Connection, postgres::PgConnectOptions};
@@ -39,12 +39,22 @@ use super::{
 use crate::model::{ClientId, GrantId, TokenHash, UnixTime};
 
 /// The store that several nodes share.
-#[derive(Debug)]
 pub struct PostgresStore {
+    /// Holds the password.
     options: PgConnectOptions,
     runner: Runner,
     numbers: Numbers,
     hints: Hints,
+}
+
+/// Without the password.
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("host", &self.options.get_host())
+            .field("database", &self.options.get_database())
+            .finish_non_exhaustive()
+    }
 }
 
 impl PostgresStore {

@@ -25,7 +25,7 @@ const PLACE_BITS: u32 = 20;
 ///
 /// A database that was copied into another server counts its transactions anew. Then everything is told once more
 /// under higher numbers, which ends what has ended and harms nobody.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Numbers {
     /// What is added to the server's count, so that it never goes back.
     offset: AtomicI64,

@@ -29,7 +29,7 @@ pub(super) type Work<I, T> = for<'c> fn(&'c mut PgConnection, &'c I) -> Working<
 
 /// Does work on the pool's connections. A caller that goes away stops nothing; a server that does not answer
 /// costs [`PATIENCE`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Runner {
     pool: PgPool,
 }

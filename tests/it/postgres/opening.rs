@@ -1,4 +1,6 @@
-use bearward::store::{GrantFilter, NewGrant, PostgresAddress, SigningKeyRecord, StoreError, open};
+use bearward::store::{
+    GrantFilter, NewGrant, PostgresAddress, PostgresStore, SigningKeyRecord, StoreError, open,
+};
 use tokio::task::JoinSet;
 
 use super::{config, raw, refusal, store};
@@ -152,7 +154,9 @@ async fn a_password_opens_and_shows_nowhere() {
     let wrong = PostgresAddress { password: Some("wrong-password".to_owned().into()), ..address.clone() };
     let refused = refusal(&wrong).await;
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused}");
-    let texts = [format!("{:?}", config(&address)), address.to_string(), refused.to_string()];
+    let itself = PostgresStore::open(&address).await.unwrap();
+    let texts =
+        [format!("{:?}", config(&address)), format!("{itself:?}"), address.to_string(), refused.to_string()];
     for text in texts {
         assert!(!text.contains(POSTGRES_PASSWORD) && !text.contains("wrong-password"), "{text}");
         assert!(text.contains("127.0.0.1"), "{text}");
