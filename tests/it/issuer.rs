@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bearward::{
-    issuer::{self, Issuer, IssuerError},
+    issuer::{self, Issuer, IssuerError, MutualTls},
     model::{Scope, Secret, UnixTime},
     store::{Ended, GrantFilter, RevocationReason, Store, StoreError},
     token::ServerKey,
@@ -161,6 +161,37 @@ async fn processes_that_start_together_publish_the_same_key() {
 }
 
 #[tokio::test]
+async fn certificates_are_announced_only_where_they_can_be_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = sqlite(folder.path()).await;
+    let metadata = async |mutual_tls| {
+        let config = issuer::Config { mutual_tls, ..issuer_config() };
+        let issuer = Issuer::new(
+            config,
+            store.clone(),
+            ServerKey::from_secret(Secret::new(vec![7; 32])).unwrap(),
+            NOW,
+        );
+        serde_json::to_value(issuer.await.unwrap().metadata()).unwrap()
+    };
+    let off = metadata(MutualTls::Off).await;
+    let methods = &off["token_endpoint_auth_methods_supported"];
+    assert_eq!(
+        *methods,
+        serde_json::json!(["none", "client_secret_basic", "client_secret_post", "private_key_jwt"])
+    );
+    assert!(off.get("mtls_endpoint_aliases").is_none());
+    let here = metadata(MutualTls::Here).await;
+    assert_eq!(here["token_endpoint_auth_methods_supported"].as_array().unwrap().len(), 6);
+    assert!(here.get("mtls_endpoint_aliases").is_none());
+    assert_eq!(here["tls_client_certificate_bound_access_tokens"], true);
+    let apart = metadata(MutualTls::At("https://mail.example.org:8443".into())).await;
+    let aliases = &apart["mtls_endpoint_aliases"];
+    assert_eq!(aliases["token_endpoint"], "https://mail.example.org:8443/oauth/token");
+    assert_eq!(apart["token_endpoint"], "https://mail.example.org/oauth/token");
+}
+
+#[tokio::test]
 async fn the_metadata_names_what_is_built_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let issuer = issuer(&sqlite(folder.path()).await).await;
@@ -207,7 +238,7 @@ async fn the_metadata_names_what_is_built_and_nothing_else() {
         ("authorization_response_iss_parameter_supported", serde_json::json!(true)),
         ("require_pushed_authorization_requests", serde_json::json!(false)),
         ("request_uri_parameter_supported", serde_json::json!(false)),
-        ("tls_client_certificate_bound_access_tokens", serde_json::json!(true)),
+        ("tls_client_certificate_bound_access_tokens", serde_json::json!(false)),
         ("id_token_signing_alg_values_supported", serde_json::json!(["RS256", "ES256", "EdDSA"])),
         ("protected_resources", serde_json::json!(["https://mail.example.org"])),
         (
