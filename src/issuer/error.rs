@@ -171,3 +171,16 @@ impl From<CryptoError> for OAuthError {
         Self::new(ErrorCode::ServerError, "the server has a fault that its operator must see to")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_holds_only_what_rfc_6749_allows() {
+        let error = OAuthError::new(ErrorCode::InvalidRequest, "a \"b\" \\ c\r\nd \u{e4} e\u{7f}");
+        assert_eq!(error.description, "a ?b? ? c??d ? e?");
+        let plain = OAuthError::new(ErrorCode::InvalidScope, "plain text, with (all) [signs]!");
+        assert_eq!(plain.description, "plain text, with (all) [signs]!");
+    }
+}

@@ -27,6 +27,7 @@ mod cli_store;
 mod clients;
 mod config;
 mod config_store;
+mod conformance;
 mod exchange;
 #[cfg(feature = "server")]
 mod hooked;
