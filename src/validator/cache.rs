@@ -102,6 +102,13 @@ impl RecordCache {
         }
     }
 
+    /// Forgets every row, also those that are being looked up.
+    pub(super) fn clear(&self) {
+        let mut current = self.locked();
+        current.0 = current.0.wrapping_add(1);
+        self.records.clear();
+    }
+
     fn locked(&self) -> MutexGuard<'_, Generation> {
         self.generation.lock().unwrap_or_else(PoisonError::into_inner)
     }

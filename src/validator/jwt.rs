@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{ClientId, GrantId, Principal, Scope, Secret, TokenHash, TokenKind, UnixTime},
-    store::{Grant, TokenRecord},
+    store::{Grant, StoreError, TokenRecord},
     token::{Algorithm, JoseError, check_times, parse_thumbprint, sha256, time, unverified_kid, verify_jws},
 };
 
@@ -27,6 +27,8 @@ struct Claims {
     certificate: Option<[u8; 32]>,
     issued_at: UnixTime,
     expires_at: UnixTime,
+    /// The key of its row, which tells whether it was ended apart from its grant; `None` for a name that is none.
+    row: Option<TokenHash>,
 }
 
 /// Whether the octets can be a JWT at all. No opaque token holds a dot.
@@ -66,30 +68,41 @@ impl Validator {
         trace: &mut Trace,
     ) -> Result<Arc<TokenRecord>, Rejection> {
         let lookup = cache_key(text);
-        if let Some(record) = self.cache.record(&lookup, now) {
+        if let Some(record) = self.jwts.record(&lookup, now) {
             trace.cached = true;
             trace.pass(StepName::Lookup, || "known, from the cache".to_owned());
             return Ok(record);
         }
-        let generation = self.cache.generation();
+        let generation = self.jwts.generation();
         let claims = self.claims(text, now, trace).await?;
-        let grant = match self.store.grant(claims.grant).await {
-            Ok(grant) => grant,
+        let known = match self.known_of(&claims).await {
+            Ok(known) => known,
             Err(error) => {
                 let detail = error.to_string();
                 return trace.fail(StepName::Lookup, Rejection::Unavailable(error), detail);
             }
         };
-        let Some(record) = grant.and_then(|grant| claims.into_record(grant)) else {
+        let Some(record) = known.and_then(|(grant, revoked_at)| claims.into_record(grant, revoked_at)) else {
             let detail = "the store knows no such grant of that client".to_owned();
             return trace.fail(StepName::Lookup, Rejection::Unknown, detail);
         };
         trace.pass(StepName::Lookup, || "its grant is known, from the store".to_owned());
         let record = Arc::new(record);
         if checks::life(&record, now, &mut Trace::off()).is_ok() {
-            self.cache.insert(lookup, &record, end_of(&record).min(now.after(FRESH_FOR)), generation);
+            self.jwts.insert(lookup, &record, end_of(&record).min(now.after(FRESH_FOR)), generation);
         }
         Ok(record)
+    }
+
+    /// The grant of a token, and when the token was ended apart from it.
+    async fn known_of(&self, claims: &Claims) -> Result<Option<(Grant, Option<UnixTime>)>, StoreError> {
+        let Some(grant) = self.store.grant(claims.grant).await? else { return Ok(None) };
+        let row = match &claims.row {
+            Some(row) => self.store.token(row).await?,
+            None => None,
+        };
+        let revoked_at = row.filter(|row| row.grant.id == grant.id).and_then(|row| row.revoked_at);
+        Ok(Some((grant, revoked_at)))
     }
 
     /// What the token says, if one of the issuer's keys has signed it for this service.
@@ -138,7 +151,7 @@ impl Validator {
             return Err((Rejection::Malformed, format!("it is from {}", text("iss")?)));
         }
         text("sub")?;
-        text("jti")?;
+        let row = parse_thumbprint(text("jti")?).map(TokenHash::new);
         let scope = match claims.get("scope") {
             None => Scope::default(),
             Some(_) => text("scope")?.parse().map_err(|_| missing("scope"))?,
@@ -151,6 +164,7 @@ impl Validator {
             certificate: confirmation(claims)?,
             issued_at: moment("iat")?,
             expires_at: moment("exp")?,
+            row,
         })
     }
 
@@ -173,7 +187,7 @@ impl Validator {
 impl Claims {
     /// The record that an opaque token of the same rights would have, but for the keys: a JWT opens no password.
     /// `None` when the grant is another client's.
-    fn into_record(self, grant: Grant) -> Option<TokenRecord> {
+    fn into_record(self, grant: Grant, revoked_at: Option<UnixTime>) -> Option<TokenRecord> {
         (grant.client == self.client).then(|| TokenRecord {
             kind: TokenKind::Access,
             scope: self.scope,
@@ -181,7 +195,7 @@ impl Claims {
             certificate: self.certificate,
             created_at: self.issued_at,
             expires_at: self.expires_at,
-            revoked_at: None,
+            revoked_at,
             used_at: None,
             answer: None,
             wrapped_key: None,

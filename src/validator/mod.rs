@@ -138,15 +138,19 @@ pub struct Validator {
     audience: Arc<str>,
     keys: VerificationKeys,
     cache: RecordCache,
+    /// The same for JWTs, under a hash of their text. Which row a text belongs to is not kept, so the end of any one
+    /// token empties it.
+    jwts: RecordCache,
 }
 
 impl Validator {
     /// A validator with an empty cache.
     pub fn new(config: &Config, store: Arc<dyn Store>, server_key: ServerKey) -> Self {
         let cache = RecordCache::new(config.cache_entries);
+        let jwts = RecordCache::new(config.cache_entries);
         let keys = VerificationKeys::new(Arc::clone(&store), server_key.clone());
         let (issuer, audience) = (Arc::clone(&config.issuer), Arc::clone(&config.audience));
-        Self { store, server_key, issuer, audience, keys, cache }
+        Self { store, server_key, issuer, audience, keys, cache, jwts }
     }
 
     /// Whom `token` speaks for, if it may do what is requested.
@@ -229,6 +233,10 @@ impl Validator {
     /// Forgets what was revoked; one pass over the cache for all of it.
     pub fn forget(&self, revoked: &[Revoked]) {
         self.cache.forget(revoked);
+        if revoked.iter().any(|one| matches!(one, Revoked::Token(_))) {
+            self.jwts.clear();
+        }
+        self.jwts.forget(revoked);
     }
 
     async fn decide(

@@ -3,7 +3,9 @@
 use aws_lc_rs::digest;
 use bearward::{
     issuer::{AccessTokenFormat, IssuerError, MintRequest},
-    token::{Algorithm, PublicKeySet, verify_jws},
+    model::TokenHash,
+    token::{Algorithm, PublicKeySet, parse_thumbprint, verify_jws},
+    validator::{Rejection, Revoked},
 };
 
 use super::*;
@@ -82,6 +84,24 @@ async fn a_jwt_can_be_ended_and_asked_about_like_any_token() {
     house.issuer.revoke(&call(&params, &caller(), NOW)).await.unwrap();
     assert!(!house.introspect(&client, token, NOW).await.active);
     assert_eq!(code_of(house.userinfo(token, NOW).await), ErrorCode::InvalidToken);
+}
+
+#[tokio::test]
+async fn a_jwt_that_ended_alone_opens_no_mailbox_although_its_grant_lives() {
+    let house = House::new().await;
+    let client = house.add_client(jwt_client()).await;
+    let answer = redeem_as(&house, &client, "imap", false).await.unwrap();
+    let token = Secret::copy_of(member(&answer, "access_token").as_bytes());
+    let validator = house.validator();
+    let first = validator.validate(&token, &IMAP, NOW).await.unwrap();
+    assert!(validator.validate_noting(&token, &IMAP, NOW).await.cached);
+    let said = claims(member(&answer, "access_token"));
+    let row = TokenHash::new(parse_thumbprint(said["jti"].as_str().unwrap()).unwrap());
+    house.store.revoke_token(&row, NOW).await.unwrap();
+    assert_eq!(house.validator().validate(&token, &IMAP, NOW).await.unwrap_err(), Rejection::Revoked);
+    validator.forget(&[Revoked::Token(row)]);
+    assert_eq!(validator.validate(&token, &IMAP, NOW).await.unwrap_err(), Rejection::Revoked);
+    assert!(validator.is_live(first.grant, NOW).await.unwrap());
 }
 
 #[tokio::test]
