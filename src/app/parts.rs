@@ -192,6 +192,7 @@ impl Parts {
             issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
             limits: web::Limits::default(),
+            metrics: Arc::clone(&self.shared.metrics),
         })
     }
 }

@@ -49,7 +49,10 @@ use self::{
     pages::{Home, STYLE_PATH},
     request::Visit,
 };
-use crate::issuer::{self, Issuer};
+use crate::{
+    issuer::{self, Issuer},
+    telemetry::Metrics,
+};
 
 /// What the HTTPS listeners serve.
 #[derive(Clone, Debug)]
@@ -62,6 +65,8 @@ pub struct Site {
     pub endpoints: Vec<Endpoint>,
     /// How much of this server requests can take up.
     pub limits: Limits,
+    /// Where issued tokens are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What every endpoint needs.
@@ -69,6 +74,7 @@ struct House {
     hostname: Arc<str>,
     issuer: Arc<Issuer>,
     limits: Limits,
+    metrics: Arc<Metrics>,
     gate: Gate,
     device_url: String,
     device_path: String,
@@ -86,7 +92,8 @@ pub fn router(site: Site) -> Router {
         .route("/", get(async move |request: Request| home.respond(Visit::of(&request).messages)))
         .route(STYLE_PATH, get(async || pages::style()));
     if let Some(issuer) = site.issuer {
-        router = router.merge(routes(&Arc::new(House::new(site.hostname, issuer, site.limits))));
+        router =
+            router.merge(routes(&Arc::new(House::new(site.hostname, issuer, site.limits, site.metrics))));
     }
     router
         .fallback(async || refusal(StatusCode::NOT_FOUND))
@@ -113,7 +120,7 @@ fn routes(house: &Arc<House>) -> Router {
 }
 
 impl House {
-    fn new(hostname: Arc<str>, issuer: Arc<Issuer>, limits: Limits) -> Self {
+    fn new(hostname: Arc<str>, issuer: Arc<Issuer>, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let resource = issuer.protected_resource().resource;
         Self {
             device_url: issuer.url_of(issuer::Endpoint::Device),
@@ -122,6 +129,7 @@ impl House {
                 "Bearer realm=\"{hostname}\", \
                  resource_metadata=\"{resource}/.well-known/oauth-protected-resource\""
             ),
+            metrics,
             hostname,
             issuer,
             limits,

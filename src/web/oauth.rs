@@ -14,8 +14,9 @@ use serde_json::json;
 
 use super::{House, cors, refusal, reply, request::Form};
 use crate::{
-    issuer::{Endpoint, ErrorCode, OAuthError},
+    issuer::{Endpoint, ErrorCode, OAuthError, Params},
     model::{Secret, UnixTime},
+    telemetry::Grant,
 };
 
 /// The endpoints that clients in a browser call as well.
@@ -47,8 +48,24 @@ async fn token(State(house): State<Arc<House>>, request: Request) -> Response {
         Err(problem) => return reply::problem(&problem),
     };
     match house.issuer.token(&form.call(UnixTime::now())).await {
-        Ok(tokens) => reply::secret_json(StatusCode::OK, tokens.json()),
+        Ok(tokens) => {
+            if let Some(grant) = grant(&form.params) {
+                house.metrics.token_issued(grant);
+            }
+            reply::secret_json(StatusCode::OK, tokens.json())
+        }
         Err(error) => house.oauth_error(&error),
+    }
+}
+
+/// What a request that succeeded was counted as.
+fn grant(params: &Params) -> Option<Grant> {
+    match params.one("grant_type").ok()?? {
+        "authorization_code" => Some(Grant::AuthorizationCode),
+        "client_credentials" => Some(Grant::ClientCredentials),
+        "refresh_token" => Some(Grant::RefreshToken),
+        "urn:ietf:params:oauth:grant-type:device_code" => Some(Grant::DeviceCode),
+        _ => None,
     }
 }
 

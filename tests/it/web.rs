@@ -20,6 +20,7 @@ use bearward::{
     directory::{CheckError, PasswordCheck, Verified},
     issuer::{self, Caller, Issuer},
     model::{Login, Mechanism, Protocol, Secret, UnixTime},
+    telemetry::Metrics,
     token::ServerKey,
     web::{self, Endpoint, Limits, Security, Site, Timeouts},
 };
@@ -61,6 +62,7 @@ pub(crate) struct Web {
     /// Passwords that the directory has begun to check, and those that it is done with.
     pub(crate) asked: Arc<AtomicU32>,
     pub(crate) answered: Arc<AtomicU32>,
+    pub(crate) metrics: Arc<Metrics>,
     _folder: tempfile::TempDir,
 }
 
@@ -105,8 +107,9 @@ impl Web {
         let issuer =
             Issuer::new(config, store.clone(), key, UnixTime::now()).await.unwrap().with_directory(directory);
         let issuer = Arc::new(issuer);
-        let router = web::router(site(Some(Arc::clone(&issuer)), limits));
-        Self { router, issuer, store, asked, answered, _folder: folder }
+        let site = site(Some(Arc::clone(&issuer)), limits);
+        let metrics = Arc::clone(&site.metrics);
+        Self { router: web::router(site), issuer, store, asked, answered, metrics, _folder: folder }
     }
 
     /// Sends a request, from [`ADDRESS`] unless it says otherwise.
@@ -126,6 +129,7 @@ fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
             mechanisms: vec![Mechanism::OAuthBearer],
         }],
         limits,
+        metrics: Arc::default(),
     }
 }
 

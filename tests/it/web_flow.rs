@@ -79,6 +79,9 @@ async fn a_code_gives_tokens_once_to_scripts_as_well() {
     assert_eq!((&tokens["token_type"], &tokens["scope"]), (&"Bearer".into(), &"imap".into()));
     assert!(tokens["access_token"].is_string() && tokens["expires_in"].is_u64());
     assert_error(&web.send(exchange(&code)).await, StatusCode::BAD_REQUEST, "invalid_grant");
+    let metrics = web.metrics.encode().unwrap();
+    let counted = "bearward_tokens_issued_total{grant=\"authorization_code\"} 1";
+    assert!(metrics.contains(counted), "what was refused is not counted: {metrics}");
 }
 
 #[tokio::test]
