@@ -26,14 +26,15 @@ const CLIENTS: usize = 4;
 /// Codes that each client turns into tokens in one life of the server, if it lives that long.
 const CODES: usize = 16;
 
-struct House {
+/// The store of a running server, in which codes are put as its pages would.
+pub(crate) struct House {
     store: Arc<dyn Store>,
     key: ServerKey,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl House {
-    async fn of(serve: &Serve) -> Self {
+    pub(crate) async fn of(serve: &Serve) -> Self {
         let data = serve.folder().join("data");
         let location = Location::Sqlite(data.join("bearward.db"));
         let store = store::open(&Config { location, poll_interval: Duration::from_secs(1) }).await.unwrap();
@@ -42,7 +43,7 @@ impl House {
     }
 
     /// A code as the consent page makes it.
-    async fn code(&self) -> String {
+    pub(crate) async fn code(&self) -> String {
         let (id, key, now) = (GrantId::generate(), GrantKey::generate().unwrap(), UnixTime::now());
         let code = OpaqueToken::generate(TokenKind::Code).unwrap();
         let details = json!({
@@ -87,14 +88,14 @@ fn text(secret: &Secret) -> String {
     secret.expose_str().unwrap().to_owned()
 }
 
-fn http(ca: &Path) -> reqwest::Client {
+pub(crate) fn http(ca: &Path) -> reqwest::Client {
     let ca = reqwest::Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
     let client = reqwest::Client::builder().tls_certs_only([ca]).timeout(Duration::from_secs(10));
     client.build().unwrap()
 }
 
 /// What a client heard: an answer, a refusal, or nothing because the server died.
-enum Heard {
+pub(crate) enum Heard {
     Tokens { access: String, refresh: String },
     Refused(Value),
     Nothing,
@@ -113,7 +114,7 @@ async fn ask(http: &reqwest::Client, url: &str, form: &[(&str, &str)]) -> Heard 
     Heard::Tokens { access: member("access_token"), refresh: member("refresh_token") }
 }
 
-async fn exchange(http: &reqwest::Client, url: &str, code: &str) -> Heard {
+pub(crate) async fn exchange(http: &reqwest::Client, url: &str, code: &str) -> Heard {
     let form = [
         ("grant_type", "authorization_code"),
         ("client_id", "open"),
@@ -124,7 +125,7 @@ async fn exchange(http: &reqwest::Client, url: &str, code: &str) -> Heard {
     ask(http, url, &form).await
 }
 
-async fn refresh(http: &reqwest::Client, url: &str, token: &str) -> Heard {
+pub(crate) async fn refresh(http: &reqwest::Client, url: &str, token: &str) -> Heard {
     ask(http, url, &[("grant_type", "refresh_token"), ("client_id", "open"), ("refresh_token", token)]).await
 }
 

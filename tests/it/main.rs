@@ -30,6 +30,7 @@ mod config_store;
 mod conformance;
 mod exchange;
 #[cfg(feature = "server")]
+mod full_disk;
 mod hooked;
 mod imap;
 #[cfg(feature = "server")]

@@ -115,6 +115,26 @@ impl Serve {
         self.wait_until_it_serves();
     }
 
+    /// Starts it once more with a copy of its `data` folder on a disk of its own of that size, such as `4m`. Says
+    /// where that folder is, which only the server's process sees under its own name.
+    pub(crate) fn start_again_on_a_disk_of(&mut self, size: &str) -> PathBuf {
+        const SCRIPT: &str = "mkdir small && mount -t tmpfs -o size=\"$1\",mode=700 none small \
+             && cp -a data/. small/ && mount --bind small data && exec \"$0\" serve -c bearward.toml";
+        let log = std::fs::File::create(self.path("log")).expect("log file");
+        self.child = Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-c", SCRIPT, env!("CARGO_BIN_EXE_bearward"), size])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("unshare starts");
+        self.wait_until_it_serves();
+        let data = self.path("data");
+        let below_root = data.strip_prefix("/").expect("an absolute path");
+        PathBuf::from(format!("/proc/{}/root", self.child.id())).join(below_root)
+    }
+
     /// The issuer's URL.
     pub(crate) fn url(&self) -> String {
         format!("https://localhost:{}", self.https)
