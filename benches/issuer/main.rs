@@ -54,7 +54,8 @@ fn main() -> Result<()> {
     let arguments = Arguments::read()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let folder = tempfile::Builder::new().prefix("bearward-bench").tempdir_in(".")?;
+        let folder =
+            tempfile::Builder::new().prefix("bearward-bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         for run in 1..=arguments.runs {
             println!("run {run}");
             exchange::measure(folder.path(), arguments.span).await?;

@@ -191,6 +191,19 @@ mod tests {
         }
     }
 
+    /// Of a thousand tokens no two are the same, and each of the 256 bits is set in about half of them.
+    #[test]
+    fn a_token_is_256_random_bits() {
+        let tokens: Vec<_> =
+            (0..1000).map(|_| OpaqueToken::generate(TokenKind::Access).unwrap().secret).collect();
+        let distinct: std::collections::BTreeSet<_> = tokens.iter().map(|token| **token).collect();
+        assert_eq!((distinct.len(), SECRET * 8), (1000, 256));
+        for bit in 0..256 {
+            let set = tokens.iter().filter(|token| token[bit / 8] >> (bit % 8) & 1 == 1).count();
+            assert!((350..=650).contains(&set), "bit {bit} is set in {set} of 1000");
+        }
+    }
+
     #[test]
     fn no_single_changed_octet_passes() {
         let text = OpaqueToken::generate(TokenKind::Access).unwrap().text();
