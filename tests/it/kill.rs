@@ -35,10 +35,13 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn of(serve: &Serve) -> Self {
-        let data = serve.folder().join("data");
-        let location = Location::Sqlite(data.join("bearward.db"));
-        let store = store::open(&Config { location, poll_interval: Duration::from_secs(1) }).await.unwrap();
-        let octets = server_key::load(&data.join("server.key")).unwrap().unwrap();
+        let file = serve.folder().join("data/bearward.db");
+        let config = Config { location: Location::Sqlite(file), poll_interval: Duration::from_secs(1) };
+        Self::over(store::open(&config).await.unwrap(), serve)
+    }
+
+    pub(crate) fn over(store: Arc<dyn Store>, serve: &Serve) -> Self {
+        let octets = server_key::load(&serve.folder().join("data/server.key")).unwrap().unwrap();
         Self { store, key: ServerKey::from_secret(octets).unwrap(), url: serve.url() }
     }
 

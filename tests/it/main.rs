@@ -21,6 +21,7 @@ mod attacks;
 mod authorize;
 mod bad_input;
 mod cli;
+mod cli_issuer;
 mod cli_serve;
 mod cli_store;
 #[cfg(feature = "server")]

@@ -39,8 +39,17 @@ impl Serve {
 
     /// Another node with the same server key.
     pub(crate) fn start_beside(other: &Self, backend: &str) -> Self {
+        Self::start_beside_with(other, backend, false)
+    }
+
+    /// The same with the issuer's endpoints on HTTPS.
+    pub(crate) fn start_issuer_beside(other: &Self, backend: &str) -> Self {
+        Self::start_beside_with(other, backend, true)
+    }
+
+    fn start_beside_with(other: &Self, backend: &str, with_https: bool) -> Self {
         let key = std::fs::read(other.path("data/server.key")).expect("server key");
-        let mut serve = Self::prepare(backend, false, Some(&key));
+        let mut serve = Self::prepare(backend, with_https, Some(&key));
         serve.wait_until_it_serves();
         serve
     }

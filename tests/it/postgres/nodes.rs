@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::kill::{Heard, House, exchange, http, refresh};
 use crate::support::{Act, Cluster, Serve, Upstream, taking, until, wait};
 
 /// `[backend.main]` and the store of a node; `poll` is how often it looks by itself.
@@ -55,6 +56,48 @@ fn a_grant_revoked_on_one_node_ends_its_session_on_the_other_without_notificatio
     let _mute = cluster.mute_listeners("nodes");
     let took = ends_elsewhere(&one, &other, &upstream);
     assert!(took < Duration::from_millis(1500), "{took:?}");
+}
+
+/// Two processes get the same code, and then the same refresh token, at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_that_use_one_code_at_once_one_wins_and_a_refresh_gives_one_answer() {
+    let cluster = Cluster::start(&["fsync=off"]);
+    let address = cluster.database("nodes").await;
+    let url = cluster.url(&address);
+    let backend = format!("imap = [\"imap://127.0.0.1:1\"]\nlogin = \"trusted\"\n[store]\nurl = \"{url}\"\n");
+    let one = Serve::start_issuer(&backend);
+    let other = Serve::start_issuer_beside(&one, &backend);
+    let house = House::over(super::store(&address).await, &one);
+    let (here, there) =
+        (http(&one.folder().join("certs/ca.pem")), http(&other.folder().join("certs/ca.pem")));
+    let mut won = [0, 0];
+    for round in 0..20 {
+        let code = house.code().await;
+        let (first, second) = (one.url(), other.url());
+        let heard = tokio::join!(exchange(&here, &first, &code), exchange(&there, &second, &code));
+        match heard {
+            (Heard::Tokens { .. }, Heard::Refused(body)) => {
+                won[0] += 1;
+                assert_eq!(body["error"], "invalid_grant");
+            }
+            (Heard::Refused(body), Heard::Tokens { .. }) => {
+                won[1] += 1;
+                assert_eq!(body["error"], "invalid_grant");
+            }
+            _ => panic!("round {round}: not one winner"),
+        }
+        let code = house.code().await;
+        let Heard::Tokens { refresh: token, .. } = exchange(&here, &first, &code).await else {
+            panic!("round {round}: a good code");
+        };
+        let heard = tokio::join!(refresh(&here, &first, &token), refresh(&there, &second, &token));
+        let (Heard::Tokens { refresh: one_answer, .. }, Heard::Tokens { refresh: other_answer, .. }) = heard
+        else {
+            panic!("round {round}: a refresh token that was used twice within the grace");
+        };
+        assert_eq!(one_answer, other_answer, "round {round}: two refresh tokens for one");
+    }
+    println!("the processes won {won:?} of 20");
 }
 
 #[test]
