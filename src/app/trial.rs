@@ -74,6 +74,8 @@ pub struct TrialDocument {
     pub client_id: String,
     /// An access token of the first user.
     pub access_token: String,
+    /// A refresh token of the same grant.
+    pub refresh_token: String,
 }
 
 /// Ports of `try`.
@@ -147,7 +149,7 @@ pub async fn try_run(options: TrialOptions, ready: impl FnOnce(&TrialDocument)) 
     // Nobody guesses passwords from this very machine, and people who try things mistype.
     config.issuer.sign_in.exempt_loopback = true;
     config.session.drain_timeout = config.session.drain_timeout.min(DRAIN);
-    let access_token = first_token(&config, &users).await?;
+    let (access_token, refresh_token) = first_tokens(&config, &users).await?;
     let document = TrialDocument {
         hostname: HOSTNAME.to_owned(),
         issuer: config.issuer.url.to_string(),
@@ -158,6 +160,7 @@ pub async fn try_run(options: TrialOptions, ready: impl FnOnce(&TrialDocument)) 
         users,
         client_id: ClientId::open().to_string(),
         access_token,
+        refresh_token,
     };
     serve(config, || ready(&document)).await?;
     Ok(())
@@ -280,7 +283,7 @@ fn metrics_address(port: u16) -> String {
     if std::net::TcpListener::bind(&address).is_ok() { address } else { "off".to_owned() }
 }
 
-async fn first_token(config: &Config, users: &[TrialUser]) -> Result<String, TrialError> {
+async fn first_tokens(config: &Config, users: &[TrialUser]) -> Result<(String, String), TrialError> {
     let failed = |error: &dyn std::fmt::Display| TrialError::Token(error.to_string());
     let Some(user) = users.first() else { return Err(failed(&"there is no user")) };
     let (store, key) = open_store(config).await?;
@@ -292,9 +295,11 @@ async fn first_token(config: &Config, users: &[TrialUser]) -> Result<String, Tri
         scope: Scope::mail(),
         lifetime: Some(TOKEN_LIFETIME),
         sealed_backends: vec!["sample".into()],
+        with_refresh_token: true,
         passwords: vec![("sample".into(), Secret::copy_of(user.password.as_bytes()))],
     };
     let minted = issuer.mint(request, UnixTime::now()).await.map_err(|error| failed(&error))?;
-    let token = minted.access_token.expose_str().map(str::to_owned);
-    token.ok_or_else(|| failed(&"it is not text"))
+    let text = |secret: &Secret| secret.expose_str().map(str::to_owned);
+    let tokens = text(&minted.access_token).zip(minted.refresh_token.as_ref().and_then(text));
+    tokens.ok_or_else(|| failed(&"it is not text"))
 }

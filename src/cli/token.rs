@@ -91,6 +91,7 @@ async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
         scope: issue.scope,
         lifetime: issue.lifetime,
         sealed_backends: sealed,
+        with_refresh_token: false,
         passwords,
     };
     issuer.mint(request, now).await.map_err(failure)

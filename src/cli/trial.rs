@@ -43,6 +43,14 @@ fn invitation(document: &TrialDocument) -> String {
              {curl} 'smtps://{hostname}:{smtps}' --mail-from '{user}' --mail-rcpt '{user}' --upload-file -\n"
         ));
     }
+    text.push_str(&format!(
+        "\nget new tokens with the refresh token, which works once:\n\n  curl -sS --cacert {ca} -d \
+         grant_type=refresh_token -d client_id={client} -d refresh_token={refresh} {issuer}/oauth/token\n",
+        ca = quoted(&document.ca_file.display().to_string()),
+        client = document.client_id,
+        refresh = quoted(&document.refresh_token),
+        issuer = document.issuer,
+    ));
     let program = std::env::current_exe().unwrap_or_else(|_| "bearward".into());
     let ask = format!(
         "{} -c {}",

@@ -20,6 +20,8 @@ pub struct MintRequest {
     pub lifetime: Option<Duration>,
     /// The backends that log in with the sealed password. Each needs one in `passwords`.
     pub sealed_backends: Vec<Arc<str>>,
+    /// Whether a refresh token comes with it.
+    pub with_refresh_token: bool,
     /// Mailbox passwords by backend. One for a backend that is not in `sealed_backends` is not kept.
     pub passwords: Vec<(Arc<str>, Secret)>,
 }
@@ -29,6 +31,8 @@ pub struct MintRequest {
 pub struct Minted {
     /// The token.
     pub access_token: Secret,
+    /// The refresh token, where one was asked for.
+    pub refresh_token: Option<Secret>,
     /// The grant that it hangs on.
     pub grant: GrantId,
     /// The user.
@@ -75,12 +79,18 @@ impl Issuer {
         let recipient =
             Recipient { client: &client, grant: &grant, scope: &grant.scope, certificate: None, now };
         let token = self.access_token_until(&recipient, &key, expires_at)?;
+        let refresh = request.with_refresh_token.then(|| self.refresh_token(&recipient, &key)).transpose()?;
         let id = grant.id;
         let credentials = seal(&key, id, &request)?;
-        let tokens = vec![token.row];
+        let mut tokens = vec![token.row];
+        let refresh_token = refresh.map(|made| {
+            tokens.push(made.row);
+            made.text
+        });
         self.store.create_grant(NewGrant { credentials, tokens, ..grant.into() }).await?;
         Ok(Minted {
             access_token: token.text,
+            refresh_token,
             grant: id,
             user: request.user,
             client: request.client,

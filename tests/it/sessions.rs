@@ -149,3 +149,23 @@ fn the_sign_in_event_holds_what_an_operator_needs_and_no_secret() {
     let log = trial.log();
     assert!(!log.contains(trial.token()) && !log.contains(trial.text("/users/0/password")));
 }
+
+#[tokio::test]
+async fn the_refresh_token_that_try_prints_gives_new_tokens() {
+    let trial = tokio::task::spawn_blocking(Trial::start).await.unwrap();
+    let http = crate::kill::http(trial.ca());
+    let first = trial.text("/refresh_token").to_owned();
+    let heard = crate::kill::refresh(&http, trial.text("/issuer"), &first).await;
+    let crate::kill::Heard::Tokens { access, refresh } = heard else { panic!("it is refused") };
+    assert_ne!(refresh, first);
+    let port = trial.port("imaps");
+    let ca = trial.ca().to_owned();
+    tokio::task::spawn_blocking(move || {
+        let mut client = Client::tls(port, &ca);
+        client.expect("* OK ");
+        client.say(&format!("a AUTHENTICATE XOAUTH2 {}", xoauth2("alice@example.org", &access)));
+        client.until("a OK");
+    })
+    .await
+    .unwrap();
+}

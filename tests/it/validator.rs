@@ -29,6 +29,7 @@ pub(crate) fn mint_request(scope: &str) -> MintRequest {
         scope: scope.parse().unwrap(),
         lifetime: None,
         sealed_backends: vec!["main".into()],
+        with_refresh_token: false,
         passwords: vec![("main".into(), Secret::copy_of(PASSWORD))],
     }
 }

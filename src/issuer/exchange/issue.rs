@@ -149,7 +149,7 @@ impl Issuer {
 
     /// A refresh token of the grant's whole scope (RFC 6749 §6). A public client's is bound to the certificate
     /// too, for nothing else keeps it from others (RFC 8705 §4).
-    pub(super) fn refresh_token(
+    pub(in crate::issuer) fn refresh_token(
         &self,
         recipient: &Recipient<'_>,
         key: &GrantKey,
