@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{House, cors, refusal, reply, request::Form};
 use crate::{
-    issuer::{Endpoint, ErrorCode, OAuthError, Params},
+    issuer::{Endpoint, ErrorCode, GrantType, OAuthError, Params},
     model::{Secret, UnixTime},
     telemetry::Grant,
 };
@@ -60,13 +60,12 @@ async fn token(State(house): State<Arc<House>>, request: Request) -> Response {
 
 /// What a request that succeeded was counted as.
 fn grant(params: &Params) -> Option<Grant> {
-    match params.one("grant_type").ok()?? {
-        "authorization_code" => Some(Grant::AuthorizationCode),
-        "client_credentials" => Some(Grant::ClientCredentials),
-        "refresh_token" => Some(Grant::RefreshToken),
-        "urn:ietf:params:oauth:grant-type:device_code" => Some(Grant::DeviceCode),
-        _ => None,
-    }
+    Some(match GrantType::from_name(params.one("grant_type").ok()??)? {
+        GrantType::AuthorizationCode => Grant::AuthorizationCode,
+        GrantType::ClientCredentials => Grant::ClientCredentials,
+        GrantType::DeviceCode => Grant::DeviceCode,
+        GrantType::RefreshToken => Grant::RefreshToken,
+    })
 }
 
 /// RFC 7009 §2.

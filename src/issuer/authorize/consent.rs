@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     directory::Verified,
-    issuer::{Client, ErrorCode, Issuer, OAuthError},
+    issuer::{AccessTokenFormat, Client, ErrorCode, Issuer, OAuthError},
     model::{CredentialKind, GrantId, Login, Secret, TokenHash, TokenKind, UnixTime},
     store::{EphemeralKind, NewCode, NewGrant, SealedCredential, StoreError},
     token::{CryptoError, GrantKey, GrantPublicKey, OpaqueToken, SealContext},
@@ -37,6 +37,9 @@ impl Issuer {
             }
         };
         let Some(way) = request.way_back(client) else { return no_way_back() };
+        if opens_nothing(client, &verified) {
+            return Answer::Redirect(self.with_error(&way, &sealed_jwt()));
+        }
         let (prepared, sealed) = match self.prepare(request, &user, password, &verified) {
             Ok(prepared) => prepared,
             Err(error) => return fault(error),
@@ -298,6 +301,17 @@ pub(super) fn seal(
 /// A client that cannot prove who it is might be any program, so its consent is asked for every time.
 fn is_to_be_remembered(client: &Client) -> bool {
     !client.is_public() && is_vouched_for(client)
+}
+
+/// A JWT holds no key, so it could never open the password that the mail server wants.
+pub(super) fn opens_nothing(client: &Client, verified: &Verified) -> bool {
+    client.metadata.access_token_format == AccessTokenFormat::Jwt && !verified.seal_for.is_empty()
+}
+
+fn sealed_jwt() -> OAuthError {
+    let description = "this client gets JWT access tokens, which cannot open a sealed mailbox password; \
+                       the operator must give it opaque ones, or another login to the backend";
+    OAuthError::new(ErrorCode::UnauthorizedClient, description)
 }
 
 fn no_way_back() -> Answer {

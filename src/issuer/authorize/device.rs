@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    consent::seal,
+    consent::{opens_nothing, seal},
     details::DeviceDetails,
     page::{Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, Page, PageError},
     sign_in::{client_name, error, fault, is_vouched_for, unavailable},
@@ -100,6 +100,11 @@ impl Issuer {
             Ok(None) => return unknown_code(),
             Err(store) => return unavailable(&store),
         };
+        if opens_nothing(client, verified) {
+            return error(PageError::BadRequest(
+                "this client gets JWT access tokens, which cannot open a sealed mailbox password".into(),
+            ));
+        }
         let Ok(details) = serde_json::from_str::<DeviceDetails>(&record.details) else {
             return unavailable(&StoreError::Corrupt("details of a device code".into()));
         };

@@ -30,6 +30,7 @@ pub use page::{
     RedirectMode, SignInError, SignInForm, SignInPage,
 };
 pub use par::Pushed;
+pub(super) use request::select_scope;
 pub(super) use sign_ins::SignIns;
 
 use std::sync::Arc;

@@ -24,7 +24,7 @@ mod subject;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IntoDeserializer};
 use serde_json::Value;
 
 pub use operator::{AddedClient, KnownClient};
@@ -231,6 +231,13 @@ pub enum GrantType {
     /// RFC 8628 §3.4.
     #[serde(rename = "urn:ietf:params:oauth:grant-type:device_code")]
     DeviceCode,
+}
+
+impl GrantType {
+    /// The grant type of that registered name, as `grant_type` has it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::deserialize(name.into_deserializer()).map_err(|_: serde::de::value::Error| ()).ok()
+    }
 }
 
 /// Form of access tokens.

@@ -258,7 +258,7 @@ fn check_operators(metadata: &ClientMetadata, registrant: Registrant) -> Result<
         return Err(refused(format!("mailboxes: {bad} is neither user@domain nor *@domain")));
     }
     let Some(uri) = &metadata.backchannel_logout_uri else { return Ok(()) };
-    if RedirectUri::parse(uri).is_ok_and(|uri| !uri.is_local()) {
+    if RedirectUri::parse(uri).is_ok_and(|uri| uri.as_str().starts_with("https://")) {
         return Ok(());
     }
     Err(refused("backchannel_logout_uri must be an https URL".to_owned()))

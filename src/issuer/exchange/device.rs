@@ -2,8 +2,11 @@
 
 use super::{Call, DeviceAuthorization, TokenResponse, answer::fault, issue::refused, presented::opaque};
 use crate::{
-    issuer::{Client, Endpoint, ErrorCode, GrantType, Issuer, OAuthError, authorize::DeviceDetails},
-    model::{Scope, TokenHash, TokenKind},
+    issuer::{
+        Client, Endpoint, ErrorCode, GrantType, Issuer, OAuthError,
+        authorize::{DeviceDetails, select_scope},
+    },
+    model::{TokenHash, TokenKind},
     store::{DevicePoll, Grant, NewDevice, Redeemed, StoreError},
     token::{GrantKey, OpaqueToken, UserCode},
 };
@@ -29,7 +32,7 @@ impl Issuer {
                 "this client is not registered for the device grant",
             ));
         }
-        let scope = self.device_scope(call, &client)?;
+        let scope = select_scope(&client, call.params.one("scope")?)?;
         let audience = self.audience();
         self.check_resources(call.params, &audience)?;
         let expires_at = call.now.after(self.config.device_code_lifetime);
@@ -161,29 +164,6 @@ impl Issuer {
             expires_in: self.config.device_code_lifetime.as_secs(),
             interval: INTERVAL,
         }
-    }
-
-    /// What the device asks for: every value is known here and open to the client. Without a wish, what the client
-    /// registered, else mail.
-    fn device_scope(&self, call: &Call<'_>, client: &Client) -> Result<Scope, OAuthError> {
-        let invalid = |description| OAuthError::new(ErrorCode::InvalidScope, description);
-        let requested = match call.params.one("scope")? {
-            None => Scope::default(),
-            Some(text) => {
-                text.parse().map_err(|_| invalid("scope is not a list of scope values (RFC 6749, 3.3)"))?
-            }
-        };
-        if requested.is_empty() {
-            return Ok(client.metadata.scope.clone().unwrap_or_else(Scope::mail));
-        }
-        if requested.iter().any(|value| !Scope::KNOWN.contains(&value)) {
-            return Err(invalid("scope holds a value that this server does not know"));
-        }
-        let is_open_to = |value| client.metadata.scope.as_ref().is_none_or(|own| own.contains(value));
-        if !requested.iter().all(is_open_to) {
-            return Err(invalid("scope holds a value that this client did not register"));
-        }
-        Ok(requested)
     }
 }
 

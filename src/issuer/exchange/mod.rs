@@ -72,17 +72,11 @@ impl Issuer {
     /// # Errors
     /// What the client is told. After one, nothing is used up that the client could use again.
     pub async fn token(&self, call: &Call<'_>) -> Result<TokenResponse, OAuthError> {
-        let grant_type = match call.params.required("grant_type")? {
-            "authorization_code" => GrantType::AuthorizationCode,
-            "refresh_token" => GrantType::RefreshToken,
-            "client_credentials" => GrantType::ClientCredentials,
-            "urn:ietf:params:oauth:grant-type:device_code" => GrantType::DeviceCode,
-            _ => {
-                return Err(OAuthError::new(
-                    ErrorCode::UnsupportedGrantType,
-                    "the metadata names the grant types that this server knows (grant_types_supported)",
-                ));
-            }
+        let Some(grant_type) = GrantType::from_name(call.params.required("grant_type")?) else {
+            return Err(OAuthError::new(
+                ErrorCode::UnsupportedGrantType,
+                "the metadata names the grant types that this server knows (grant_types_supported)",
+            ));
         };
         let client = self.authenticate(call).await?;
         if !client.may_use(grant_type) {

@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use bearward::{
     directory::{CheckError, PasswordCheck, Verified},
     issuer::{
-        self, Answer, AuthMethod, Caller, ClientMetadata, ConsentPage, GrantType, Issuer, Page, PageError,
-        Params, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
+        self, AccessTokenFormat, Answer, AuthMethod, Caller, ClientMetadata, ConsentPage, GrantType, Issuer,
+        Page, PageError, Params, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
     },
     limits::SignInConfig,
     model::{ClientId, Login, Secret, UnixTime},

@@ -314,6 +314,29 @@ async fn consent_is_remembered_only_of_a_client_that_can_prove_who_it_is() {
 }
 
 #[tokio::test]
+async fn a_jwt_that_could_open_no_mailbox_is_refused_before_consent() {
+    let house = House::new().await;
+    let jwt = ClientMetadata {
+        redirect_uris: vec![WEBMAIL.to_owned()],
+        token_endpoint_auth_method: AuthMethod::ClientSecretBasic,
+        grant_types: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+        response_types: vec!["code".to_owned()],
+        client_name: Some("Archive".to_owned()),
+        access_token_format: AccessTokenFormat::Jwt,
+        ..ClientMetadata::default()
+    };
+    let id = house.issuer.add_client(jwt, NOW).await.unwrap().client.id.clone();
+    let page = house.page(&Request::of(&id, WEBMAIL)).await;
+    let answer = redirect(house.sign_in(&page, USER, PASSWORD).await);
+    assert!(
+        answer.uri.contains("error=unauthorized_client") && answer.uri.contains("sealed"),
+        "{}",
+        answer.uri
+    );
+    assert_eq!(house.grants().await, 0);
+}
+
+#[tokio::test]
 async fn a_client_that_was_removed_meanwhile_gets_nothing() {
     let house = House::new().await;
     let request = Request::of(&house.stranger, ABROAD);
