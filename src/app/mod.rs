@@ -15,6 +15,8 @@ mod serve;
 mod storage;
 mod trial;
 
+/// For the command line, which knows no pages.
+pub use crate::web::qr_terminal;
 pub use check::{CheckLine, check};
 pub use control::grant_info;
 pub use parts::{AppError, Parts};

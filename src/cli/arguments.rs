@@ -118,11 +118,23 @@ pub(super) enum ConfigCommand {
 pub(super) enum TokenCommand {
     /// Make an access token and print it
     Issue(Issue),
+    /// Ask for tokens as a device without a browser does: somebody allows it in one
+    Request(Ask),
     /// Show what a token is good for
     Inspect {
         /// The token; - reads it from standard input
         token: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    /// The client that asks; one without a secret
+    #[arg(long, default_value = "open")]
+    pub(super) client: ClientId,
+    /// What to ask for [default: all mail protocols]
+    #[arg(long)]
+    pub(super) scope: Option<Scope>,
 }
 
 #[derive(Debug, Args)]

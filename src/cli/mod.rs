@@ -8,6 +8,7 @@ mod arguments;
 mod check;
 mod client;
 mod config;
+mod device;
 mod explain;
 mod failure;
 mod grant;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Failure, Output,
     arguments::{Issue, TokenCommand},
-    explain, open,
+    device, explain, open,
 };
 use crate::{
     app::Config,
@@ -27,6 +27,7 @@ pub(super) async fn run(command: TokenCommand, file: Option<&Path>, output: Outp
             let minted = mint(&config, issue).await?;
             print(&minted, output)
         }
+        TokenCommand::Request(ask) => device::request(&config, ask, output).await,
         TokenCommand::Inspect { token } => explain::inspect(&config, &token, output).await,
     }
 }

@@ -37,6 +37,8 @@ mod imap;
 #[cfg(feature = "server")]
 mod issuer;
 mod kill;
+mod logout_notice;
+mod mutual_tls;
 mod pop3_downstream;
 mod pop3_upstream;
 #[cfg(feature = "server")]

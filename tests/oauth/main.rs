@@ -21,3 +21,4 @@ mod chromium;
 mod oauth4webapi;
 mod openid_client;
 mod script;
+mod terminal;

@@ -40,7 +40,8 @@ impl Issuer {
     }
 
     fn start_with(environment: &[(&str, &str)]) -> Self {
-        let trial = Trial::start_with(environment);
+        let loud = [environment, &[("BEARWARD_TELEMETRY__LOG", "trace")]].concat();
+        let trial = Trial::start_with(&loud);
         let facts = trial.document.clone();
         Self::new(Server::Trial(trial), facts)
     }
@@ -90,6 +91,16 @@ impl Issuer {
         self.facts["clients"][name] = serde_json::from_str(&text).expect("JSON");
     }
 
+    /// Tells scripts of a device, under `clients`.
+    pub(crate) fn tell_device(&mut self, device: Value) {
+        self.facts["clients"]["device"] = device;
+    }
+
+    /// What commands take with `-c`.
+    pub(crate) fn config_file(&self) -> &str {
+        self.facts["config_file"].as_str().expect("a path")
+    }
+
     fn ca(&self) -> &str {
         self.facts["ca_file"].as_str().expect("a path")
     }
@@ -98,6 +109,17 @@ impl Issuer {
         match &self.server {
             Server::Trial(trial) => trial.log(),
             Server::Serve { serve, .. } => serve.log(),
+        }
+    }
+
+    /// No token, code, secret or password of whatever just happened may stand in the log.
+    #[track_caller]
+    fn assert_the_log_is_clean(&self, log: &str) {
+        let leaked = log.split_whitespace().find(|word| holds_a_token(word));
+        assert_eq!(leaked, None, "the log holds a token");
+        for user in self.facts["users"].as_array().into_iter().flatten() {
+            let password = user["password"].as_str().unwrap_or_default();
+            assert!(password.is_empty() || !log.contains(password), "the log holds a password");
         }
     }
 
@@ -153,9 +175,32 @@ impl Issuer {
         let name = script.file_name().unwrap_or_default().display();
         assert!(output.status.success(), "{name} {part}: {}\n{said}\nBearward's log:\n{log}", output.status);
         assert!(said.contains("done"), "{name} {part} ended early:\n{said}");
+        self.assert_the_log_is_clean(&log);
     }
 }
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oauth").join(name)
+}
+
+/// Whether a word holds an opaque token, a code, a secret or a JWT. The identifiers of clients look alike, and are
+/// no secrets.
+fn holds_a_token(word: &str) -> bool {
+    let is_opaque = |at: usize| {
+        let Some(text) = word.get(at..at + 52) else { return false };
+        text.as_bytes()[3] == b'_'
+            && !["bwn_", "bwo_"].contains(&&text[..4])
+            && text[4..].bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
+    };
+    word.contains("eyJ") || word.match_indices("bw").any(|(at, _)| is_opaque(at))
+}
+
+#[test]
+fn a_leaked_token_is_found_wherever_it_stands() {
+    let body = "A".repeat(48);
+    for kind in ["bwa_", "bwr_", "bwc_", "bwd_", "bws_", "bwm_", "bwi_", "bwp_", "bwb_"] {
+        assert!(holds_a_token(&format!("detail=\"{kind}{body}\"")), "{kind}");
+    }
+    assert!(holds_a_token("x=eyJhbGciOi"));
+    assert!(!holds_a_token(&format!("client_id=bwn_{body}")) && !holds_a_token("bwa_short"));
 }

@@ -11,6 +11,6 @@ mod upstream;
 pub(crate) use client::{Client, base64, oauthbearer, xoauth2};
 #[cfg(feature = "server")]
 pub(crate) use postgres::{Cluster, Muted, PASSWORD as POSTGRES_PASSWORD};
-pub(crate) use serve::{ALICE, Serve};
+pub(crate) use serve::{ALICE, Serve, free_port};
 pub(crate) use trial::{Trial, wait};
 pub(crate) use upstream::{Act, Gate, Upstream, answering, before_login, login_taken, send, taking, until};

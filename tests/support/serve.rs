@@ -296,6 +296,8 @@ fn spawn(folder: &std::path::Path) -> Child {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
+        // What the server itself calls by HTTPS in a test shows a certificate of the test's own authority.
+        .env("SSL_CERT_FILE", folder.join("certs/ca.pem"))
         .spawn()
         .expect("bearward starts")
 }
@@ -306,6 +308,12 @@ fn kill(child: &Child) {
 
 fn has_servers(backend: &str, protocol: &str) -> bool {
     backend.lines().any(|line| line.starts_with(&format!("{protocol} = ")))
+}
+
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> u16 {
+    let [port, ..] = free_ports();
+    port
 }
 
 /// Ports below the range that the system gives to outgoing connections, from a random place.
