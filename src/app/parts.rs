@@ -138,7 +138,7 @@ impl Parts {
         let connections = Arc::new(Connections::new(&config.limits));
         let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
         let issuer = Arc::new(issuer);
-        let logout_notices = LogoutNotices::new(Arc::clone(&issuer))?;
+        let logout_notices = LogoutNotices::start(Arc::clone(&issuer))?;
         Ok(Self {
             config,
             store,
