@@ -20,9 +20,13 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod directory;
 #[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
 pub mod issuer;
 #[cfg(feature = "server")]
 pub mod limits;
+#[cfg(feature = "server")]
+pub mod lookup;
 #[cfg(feature = "server")]
 pub mod net;
 #[cfg(feature = "server")]

@@ -76,7 +76,7 @@ fn session_info(live: &Live) -> Option<SessionInfo> {
         protocol: live.protocol.to_string(),
         user: bound.login.to_string(),
         client_id: bound.client.to_string(),
-        grant_id: bound.grant.to_string(),
+        grant_id: bound.right.to_string(),
         backend: bound.backend.to_string(),
         client_ip: live.client_ip.to_string(),
         started_at: live.since.0,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    model::{ClientId, GrantId, Login, Mechanism, Protocol, SessionId, UnixTime},
+    model::{ClientId, GrantId, Login, Mechanism, Protocol, Right, SessionId, UnixTime},
     relay::{EndReason, Switch},
 };
 use dashmap::DashMap;
@@ -37,8 +37,8 @@ pub struct Live {
 /// What a session hangs on, once its token was validated.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// The grant.
-    pub grant: GrantId,
+    /// What ends it early.
+    pub right: Right,
     /// The user.
     pub login: Login,
     /// The OAuth client.
@@ -77,7 +77,9 @@ impl Registry {
 
     /// Ends every session that hangs on `grant`; says how many.
     pub fn end_grant(&self, grant: GrantId) -> usize {
-        self.end_where(EndReason::Revoked, |live| live.bound().is_some_and(|bound| bound.grant == grant))
+        self.end_where(EndReason::Revoked, |live| {
+            live.bound().is_some_and(|bound| bound.right.grant() == Some(grant))
+        })
     }
 
     /// Ends one session; says whether it was there.
@@ -157,7 +159,7 @@ mod tests {
 
     fn bound(grant: GrantId, ends_at: Option<UnixTime>) -> Bound {
         Bound {
-            grant,
+            right: Right::Grant(grant),
             login: Login::parse("alice@example.org").unwrap_or_else(|_| unreachable!("valid")),
             client: ClientId::open(),
             backend: "main".into(),

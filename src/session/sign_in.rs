@@ -11,7 +11,7 @@ use super::{
     registry::{Bound, Entry},
 };
 use crate::{
-    model::{Mechanism, Outcome, Principal, UnixTime},
+    model::{Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
@@ -120,7 +120,7 @@ async fn attempt_sign_in(
     trail.client_id = Some(principal.client.to_string());
 
     let key = RouteKey {
-        login: &principal.login,
+        login: &principal.mailbox,
         listener: connection.front.listener.bind,
         sni: connection.sni.as_deref(),
     };
@@ -151,8 +151,8 @@ async fn attempt_sign_in(
         Ok(upstream) => upstream,
         Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
     };
-    if is_sealed(backend) {
-        shared.refusals.login_succeeded(principal.grant, &backend.config().name, UnixTime::now());
+    if let (true, Right::Grant(grant)) = (is_sealed(backend), &principal.right) {
+        shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
     Ok(SignedIn { entry, upstream })
@@ -207,7 +207,7 @@ fn bind(shared: &Shared, entry: &Entry, principal: &Principal, backend: &Arc<str
         OnTokenExpiry::Keep => None,
     };
     entry.bind(Bound {
-        grant: principal.grant,
+        right: principal.right.clone(),
         login: principal.login.clone(),
         client: principal.client.clone(),
         backend: Arc::clone(backend),
@@ -225,7 +225,7 @@ async fn check_again(
     principal: &Principal,
     seen: Seen,
 ) -> Result<(), Denied> {
-    match shared.validator.is_still_live(principal.grant, seen, UnixTime::now()).await {
+    match shared.validator.is_still_live(&principal.right, seen, UnixTime::now()).await {
         Ok(true) => {}
         Ok(false) => return Err(ended(EndReason::Revoked)),
         Err(error) => {
@@ -313,15 +313,18 @@ async fn refused_password(
 ) -> Denied {
     let now = UnixTime::now();
     let outcome = Outcome::BackendRefused;
-    match shared.refusals.observe(principal.grant, &backend.config().name, refusal, now) {
+    let Right::Grant(grant) = principal.right else {
+        return Denied { kind: RefusalKind::Unavailable, outcome, detail };
+    };
+    match shared.refusals.observe(grant, &backend.config().name, refusal, now) {
         Verdict::Temporary => Denied { kind: RefusalKind::Unavailable, outcome, detail },
         Verdict::EndGrant => {
-            let ended = shared.validator.end_refused_grant(principal.grant, now).await;
-            shared.registry.end_grant(principal.grant);
+            let ended = shared.validator.end_refused_grant(grant, now).await;
+            shared.registry.end_grant(grant);
             match ended {
                 Ok(_) => Denied { kind: RefusalKind::InvalidToken, outcome, detail },
                 Err(error) => {
-                    tracing::error!(grant = %principal.grant, %error, "a grant whose password is wrong could not be ended");
+                    tracing::error!(%grant, %error, "a grant whose password is wrong could not be ended");
                     Denied { kind: RefusalKind::Unavailable, outcome, detail }
                 }
             }

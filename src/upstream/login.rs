@@ -22,7 +22,7 @@ pub enum PlanError {
 /// # Errors
 /// [`PlanError`] when the name is not safe there, or the grant lacks what the strategy needs.
 pub(super) fn login_as(config: &Config, principal: &Principal) -> Result<LoginAs, PlanError> {
-    let name = config.login_name.render(&principal.login)?;
+    let name = config.login_name.render(&principal.mailbox)?;
     match &config.login {
         Login::Authzid(account) => Ok(LoginAs::Password {
             authcid: account.user.clone(),
@@ -79,15 +79,19 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{ClientId, GrantId, Login as Name, Scope, SealedPassword, UnixTime},
+        model::{ClientId, GrantId, Login as Name, Right, Scope, SealedPassword, UnixTime},
         tls,
         upstream::ServiceAccount,
     };
 
     fn principal(name: &str) -> Principal {
+        let login = Name::parse(name).unwrap_or_else(|_| unreachable!("test names are valid"));
         Principal {
-            login: Name::parse(name).unwrap_or_else(|_| unreachable!("test names are valid")),
-            grant: GrantId::generate(),
+            mailbox: login.clone(),
+            login,
+            right: Right::Grant(GrantId::generate()),
+            addresses: Vec::new(),
+            token: Secret::copy_of(b"token"),
             client: ClientId::open(),
             scope: Scope::mail(),
             issuer: "https://mail.example.org".into(),

@@ -56,7 +56,7 @@ impl Validator {
         let record = self.record_of_jwt(text, now, trace).await?;
         let login = self.check(&record, request, now, trace)?;
         trace.pass(StepName::Secrets, || "a JWT opens no sealed password".to_owned());
-        Ok(self.principal(&record, login, Vec::new()))
+        Ok(self.principal(&record, login, token, Vec::new()))
     }
 
     /// A JWT with its grant. It is cached no longer than its key may be used unseen: then the signature is looked

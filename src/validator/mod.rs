@@ -31,7 +31,8 @@ use self::{
 };
 use crate::{
     model::{
-        GrantId, Login, Outcome, Principal, Protocol, SealedPassword, Secret, TokenHash, TokenKind, UnixTime,
+        GrantId, Login, Outcome, Principal, Protocol, Right, SealedPassword, Secret, TokenHash, TokenKind,
+        UnixTime,
     },
     store::{Store, TokenRecord},
     token::{CryptoError, GrantKey, GrantPublicKey, InvalidToken, OpaqueToken, SealContext},
@@ -182,16 +183,17 @@ impl Validator {
         trace.explanation(result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok))
     }
 
-    /// Whether the grant of an earlier validation is live still. Where nothing at all was forgotten since then,
+    /// Whether what an earlier validation hangs on is live still. Where nothing at all was forgotten since then,
     /// nothing was revoked that this process knows of, and the answer needs no store; else the store is asked.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be told.
-    pub async fn is_still_live(&self, grant: GrantId, seen: Seen, now: UnixTime) -> Result<bool, StoreError> {
+    pub async fn is_still_live(&self, right: &Right, seen: Seen, now: UnixTime) -> Result<bool, StoreError> {
+        let Right::Grant(grant) = right else { return Ok(true) };
         if self.cache.generation() == seen.0 {
             return Ok(true);
         }
-        self.is_live(grant, now).await
+        self.is_live(*grant, now).await
     }
 
     /// Whether the grant is live now. It asks the store, not the cache.
@@ -241,15 +243,15 @@ impl Validator {
 
     async fn decide(
         &self,
-        token: &Secret,
+        presented: &Secret,
         request: &Request<'_>,
         now: UnixTime,
         trace: &mut Trace,
     ) -> Result<Principal, Rejection> {
-        let parsed = OpaqueToken::parse(token.expose());
+        let parsed = OpaqueToken::parse(presented.expose());
         let token = match parsed {
-            Err(InvalidToken::Foreign) if looks_like_jwt(token.expose()) => {
-                return self.decide_jwt(token, request, now, trace).await;
+            Err(InvalidToken::Foreign) if looks_like_jwt(presented.expose()) => {
+                return self.decide_jwt(presented, request, now, trace).await;
             }
             Ok(token) if token.kind() == TokenKind::Access => token,
             Ok(token) => {
@@ -268,7 +270,7 @@ impl Validator {
             Err(error) => return trace.fail(StepName::Secrets, keys_fault(error), error.to_string()),
         };
         trace.pass(StepName::Secrets, || format!("{} sealed passwords opened", passwords.len()));
-        Ok(self.principal(&record, login, passwords))
+        Ok(self.principal(&record, login, presented, passwords))
     }
 
     /// Every check of a record that was found.
@@ -289,14 +291,23 @@ impl Validator {
         Ok(login)
     }
 
-    fn principal(&self, record: &TokenRecord, login: Login, passwords: Vec<SealedPassword>) -> Principal {
+    fn principal(
+        &self,
+        record: &TokenRecord,
+        login: Login,
+        token: &Secret,
+        passwords: Vec<SealedPassword>,
+    ) -> Principal {
         Principal {
+            mailbox: login.clone(),
             login,
-            grant: record.grant.id,
+            right: Right::Grant(record.grant.id),
             client: record.grant.client.clone(),
             scope: record.scope.clone(),
             issuer: self.issuer.clone(),
             expires_at: end_of(record),
+            addresses: Vec::new(),
+            token: token.clone(),
             passwords,
         }
     }

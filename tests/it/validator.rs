@@ -9,7 +9,7 @@ use crate::hooked::Hooked;
 use crate::store::{NOW, raw};
 use bearward::{
     issuer::{self, Issuer, MintRequest, Minted},
-    model::{ClientId, GrantId, Login, Outcome, Protocol, Scope, Secret, TokenKind, UnixTime},
+    model::{ClientId, GrantId, Login, Outcome, Protocol, Right, Scope, Secret, TokenKind, UnixTime},
     store::{Ended, RevocationReason, StoreError},
     token::{OpaqueToken, ServerKey},
     validator::{Config, Rejection, Request, StepResult, Validator},
@@ -89,7 +89,7 @@ async fn a_good_token_opens_its_password_from_the_store_and_from_the_cache() {
         assert_eq!(validation.cached, cached);
         let principal = validation.result.unwrap();
         assert_eq!(principal.login.as_str(), "alice@example.org");
-        assert_eq!((principal.grant, principal.expires_at), (minted.grant, later(3600)));
+        assert_eq!((principal.right.grant(), principal.expires_at), (Some(minted.grant), later(3600)));
         assert_eq!(principal.client, ClientId::open());
         assert_eq!(&*principal.issuer, "https://mail.example.org");
         assert_eq!(principal.passwords.len(), 1);
@@ -201,11 +201,11 @@ async fn the_question_before_the_relay_asks_the_store_only_after_a_revocation() 
     let [ended, other] = [house.mint().await, house.mint().await];
     let seen = house.validator.validate_noting(&ended.access_token, &IMAP, NOW).await.seen;
     house.store.down.store(true, Ordering::SeqCst);
-    assert!(house.validator.is_still_live(ended.grant, seen, NOW).await.unwrap());
+    assert!(house.validator.is_still_live(&Right::Grant(ended.grant), seen, NOW).await.unwrap());
     house.store.down.store(false, Ordering::SeqCst);
     house.validator.end_grant(ended.grant, RevocationReason::Operator, NOW).await.unwrap();
-    assert!(!house.validator.is_still_live(ended.grant, seen, NOW).await.unwrap());
-    assert!(house.validator.is_still_live(other.grant, seen, NOW).await.unwrap());
+    assert!(!house.validator.is_still_live(&Right::Grant(ended.grant), seen, NOW).await.unwrap());
+    assert!(house.validator.is_still_live(&Right::Grant(other.grant), seen, NOW).await.unwrap());
 }
 
 #[tokio::test]

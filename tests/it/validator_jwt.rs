@@ -145,7 +145,7 @@ async fn a_jwt_of_each_algorithm_speaks_for_its_grant_and_opens_no_password() {
                 let validation = house.validator.validate_noting(&token, &IMAP, NOW).await;
                 assert_eq!(validation.cached, cached);
                 let principal = validation.result.unwrap();
-                assert_eq!((principal.grant, principal.expires_at), (grant, later(600)));
+                assert_eq!((principal.right.grant(), principal.expires_at), (Some(grant), later(600)));
                 assert_eq!(principal.login.as_str(), "alice@example.org");
                 assert_eq!((principal.client, &*principal.issuer), (ClientId::open(), ISSUER));
                 assert!(principal.passwords.is_empty());

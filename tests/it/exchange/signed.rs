@@ -101,7 +101,7 @@ async fn a_jwt_that_ended_alone_opens_no_mailbox_although_its_grant_lives() {
     assert_eq!(house.validator().validate(&token, &IMAP, NOW).await.unwrap_err(), Rejection::Revoked);
     validator.forget(&[Revoked::Token(row)]);
     assert_eq!(validator.validate(&token, &IMAP, NOW).await.unwrap_err(), Rejection::Revoked);
-    assert!(validator.is_live(first.grant, NOW).await.unwrap());
+    assert!(validator.is_live(first.right.grant().unwrap(), NOW).await.unwrap());
 }
 
 #[tokio::test]
