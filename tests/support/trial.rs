@@ -1,7 +1,7 @@
 //! A `bearward try` of its own for each test, on free ports and a temporary folder.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -48,12 +48,14 @@ impl Trial {
             .spawn()
             .expect("bearward starts");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a first line");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        stdout.read_line(&mut line).expect("a first line");
         let Ok(document) = serde_json::from_str(&line) else {
+            // It ends, and says why.
+            stdout.read_to_string(&mut line).expect("the rest");
+            child.wait().expect("waited");
             let log = std::fs::read_to_string(&log).expect("log");
             assert!(!last && ports::were_in_use(&log), "not a document: {line:?}\n{log}");
-            child.wait().expect("waited");
             return None;
         };
         Some(Self { child, log, document, _data: data, _ports: ports })
