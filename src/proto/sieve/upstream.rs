@@ -61,6 +61,7 @@ enum State {
 struct Capabilities {
     starttls: bool,
     xclient: bool,
+    unauthenticate: bool,
     mechanisms: Vec<String>,
     offer: Offer,
 }
@@ -143,6 +144,8 @@ impl SieveUpstream {
             self.capabilities.starttls = true;
         } else if name.eq_ignore_ascii_case(b"XCLIENT") {
             self.capabilities.xclient = true;
+        } else if name.eq_ignore_ascii_case(b"UNAUTHENTICATE") {
+            self.capabilities.unauthenticate = true;
         } else {
             self.capabilities.offer.lines.extend(capability::promises(name, value));
         }
@@ -241,6 +244,7 @@ impl SieveUpstream {
             capabilities: String::new(),
             offer: std::mem::take(&mut self.capabilities.offer),
             leftover: std::mem::take(&mut self.input),
+            unauthenticate: self.capabilities.unauthenticate,
         }));
         self.state = State::Ready;
     }
