@@ -14,6 +14,7 @@ use crate::{
     directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
     issuer::{Issuer, IssuerError},
     limits::Connections,
+    lookup::{Lookups, LookupsError},
     model::{GrantId, Scope, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
     session::{Registry, Shared},
@@ -77,6 +78,9 @@ pub enum AppError {
     /// The issuer's keys cannot be used.
     #[error("{0}")]
     Issuer(#[from] IssuerError),
+    /// A look-up's files cannot be used.
+    #[error("{0}")]
+    Lookups(#[from] LookupsError),
     /// A socket cannot be bound.
     #[error("{0}")]
     Net(#[from] NetError),
@@ -103,12 +107,10 @@ impl Parts {
         let tls_asking = ServerTls::asking(&certificates, config.tls.min_version)?;
         let client_authorities = ClientAuthorities::load(config.tls.client_ca.as_deref())?;
         let metrics = Arc::new(Metrics::new());
-        let backends = Arc::new(Backends::new(
-            config.backends.clone(),
-            config.routes.clone(),
-            &config.hostname,
-            &metrics,
-        )?);
+        let lookups = Lookups::new(&config.lookups)?;
+        let backends =
+            Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics)?;
+        let backends = Arc::new(backends.with_lookups(lookups.clone()));
         let directory = directory(&config.directory, &backends, &store)?;
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())

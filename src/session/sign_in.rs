@@ -11,11 +11,12 @@ use super::{
     registry::{Bound, Entry},
 };
 use crate::{
+    lookup::LookupError,
     model::{Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
-    upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteKey},
+    upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteError, RouteKey},
     validator::{PasswordRefusal, Rejection, Request, Seen, Verdict},
 };
 
@@ -123,11 +124,10 @@ async fn attempt_sign_in(
         login: &principal.mailbox,
         listener: connection.front.listener.bind,
         sni: connection.sni.as_deref(),
+        protocol: connection.protocol,
+        client: connection.peer.ip(),
     };
-    let Some(backend) = shared.backends.route(&key) else {
-        let detail = "no route leads this user to a backend".to_owned();
-        return Err(Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail });
-    };
+    let (backend, _) = shared.backends.route(&key).await.map_err(|error| route_denied(&error))?;
     trail.backend = Some(Arc::clone(&backend.config().name));
     bind(shared, &entry, &principal, &backend.config().name, attempt.mechanism);
 
@@ -260,6 +260,23 @@ fn ended(reason: EndReason) -> Denied {
 fn client_left() -> Denied {
     let detail = "the client left while the mail server was asked".to_owned();
     Denied { kind: RefusalKind::Unavailable, outcome: Outcome::ProtocolError, detail }
+}
+
+/// A directory that is down is told from a user whom nobody serves: only the first passes by itself.
+fn route_denied(error: &RouteError) -> Denied {
+    let detail = error.to_string();
+    let (kind, outcome) = match error {
+        RouteError::Lookup(LookupError::Unavailable { .. }) => {
+            (RefusalKind::Unavailable, Outcome::BackendUnreachable)
+        }
+        RouteError::Lookup(LookupError::Operator { .. }) => (RefusalKind::OperatorFault, Outcome::Policy),
+        RouteError::NoBackend(_) | RouteError::UnknownBackend { .. } => {
+            tracing::error!(detail, "the operator must act: a look-up leads nowhere");
+            (RefusalKind::OperatorFault, Outcome::Policy)
+        }
+        RouteError::NoRoute => (RefusalKind::OperatorFault, Outcome::Policy),
+    };
+    Denied { kind, outcome, detail }
 }
 
 async fn login_denied(
