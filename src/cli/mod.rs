@@ -16,6 +16,7 @@ mod key;
 mod open;
 mod output;
 mod serve;
+mod secret;
 mod session;
 mod store;
 mod table;
@@ -65,6 +66,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Config(command) => config::run(command, file, output),
         Command::Session(command) => session::run(command, file, output).await,
         Command::Client(command) => client::run(command, file, output).await,
+        Command::Secret(command) => secret::run(command, file, output).await,
         Command::Key(command) => key::run(command, file, output).await,
         Command::User(command) => user::run(command, file, output).await,
     }

@@ -22,7 +22,7 @@ struct Table {
     read: fn(&SqliteRow) -> Result<(), StoreError>,
 }
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     Table {
         name: "grants",
         page: concat!(
@@ -67,6 +67,12 @@ const TABLES: [Table; 7] = [
         page: "SELECT CAST(login AS BLOB) AS position, login, password, created_at, changed_at FROM users
                WHERE login > CAST(?1 AS TEXT) ORDER BY login LIMIT ?2",
         read: |row| user::user_of(row).map(drop),
+    },
+    Table {
+        name: "upstream secrets",
+        page: "SELECT CAST(user AS BLOB) AS position, user, backend, sealed, created_at FROM upstream_secrets
+               WHERE user > CAST(?1 AS TEXT) ORDER BY user LIMIT ?2",
+        read: |row| secret::secret_of(row).map(drop),
     },
 ];
 
