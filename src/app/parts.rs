@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_store};
 use crate::{
     admin::BindError,
-    directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
+    directory::{
+        self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck, SecretError,
+        Secrets,
+    },
     issuer::{Issuer, IssuerError},
     limits::Connections,
     lookup::{Lookups, LookupsError},
@@ -87,6 +90,9 @@ pub enum AppError {
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
+    /// The key of users' passwords cannot be derived.
+    #[error("{0}")]
+    Secrets(#[from] SecretError),
     /// The store cannot be opened.
     #[error("the store cannot be opened: {0}")]
     Store(#[from] StoreError),
@@ -121,6 +127,7 @@ impl Parts {
             audience: config.issuer.audience().into(),
             cache_entries: CACHED_TOKENS,
         };
+        let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
         let shared = Arc::new(Shared {
             config: config.session.clone(),
@@ -133,6 +140,8 @@ impl Parts {
             validations: metrics.validations(&config.issuer.url),
             refusals: RefusalPolicy::new(),
             backends,
+            lookups,
+            secrets,
             registry: Arc::new(Registry::default()),
             metrics,
             drain: CancellationToken::new(),

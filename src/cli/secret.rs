@@ -74,8 +74,10 @@ async fn backend(config: &Config, of: &SecretOf) -> Result<String, Failure> {
         (Some(only), None) => Ok(only.name.to_string()),
         (None, _) => Err(Failure::usage(format!("no backend of {} logs in with secrets of users", of.user))
             .help("write login = \"secret\" in the backend's section")),
-        (Some(_), Some(_)) => Err(Failure::usage(format!("{} may go to several backends", of.user))
-            .help("name one with --backend")),
+        (Some(_), Some(_)) => {
+            Err(Failure::usage(format!("{} may go to several backends", of.user))
+                .help("name one with --backend"))
+        }
     }
 }
 

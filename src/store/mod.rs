@@ -91,7 +91,9 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 
 /// The store's operations. Every one may answer [`StoreError::Unavailable`].
 #[async_trait]
-pub trait Store: Clients + Ephemeral + Exchanges + OutsideEnds + UpstreamSecrets + Users + Send + Sync + 'static {
+pub trait Store:
+    Clients + Ephemeral + Exchanges + OutsideEnds + UpstreamSecrets + Users + Send + Sync + 'static
+{
     /// Stores a grant, its sealed credentials, its code and its first tokens: all of it or nothing.
     ///
     /// # Errors

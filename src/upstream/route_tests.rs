@@ -22,6 +22,8 @@ fn backend(name: &str) -> Config {
         servers: vec![server(Protocol::Imap), server(Protocol::Smtp)],
         login: crate::upstream::Login::Sealed,
         login_name: LoginName::whole(),
+        shared_login_name: None,
+        mechanisms: [].into(),
         tls: tls::UpstreamConfig::default(),
         xclient: true,
         proxy_protocol: false,

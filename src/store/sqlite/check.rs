@@ -5,7 +5,7 @@ use super::{
     device::device_of,
     fault::{corrupt, fault},
     row::{column, grant_columns, grant_of, hash_of, scope_of},
-    user,
+    secret, user,
 };
 use crate::{
     model::{CredentialKind, TokenKind},
@@ -70,8 +70,9 @@ const TABLES: [Table; 8] = [
     },
     Table {
         name: "upstream secrets",
-        page: "SELECT CAST(user AS BLOB) AS position, user, backend, sealed, created_at FROM upstream_secrets
-               WHERE user > CAST(?1 AS TEXT) ORDER BY user LIMIT ?2",
+        page: "SELECT CAST(user || char(9) || backend AS BLOB) AS position, user, backend, sealed, created_at
+               FROM upstream_secrets WHERE user || char(9) || backend > CAST(?1 AS TEXT)
+               ORDER BY user || char(9) || backend LIMIT ?2",
         read: |row| secret::secret_of(row).map(drop),
     },
 ];
