@@ -26,8 +26,8 @@ pub(crate) struct Dovecot {
 }
 
 impl Dovecot {
-    /// Starts it. Submission is relayed to `relay`, a port of Postfix.
-    pub(super) fn start(folder: &Folder, ports: &mut Ports, relay: u16) -> Self {
+    /// Starts it. Submission is relayed to `relay`, a port of Postfix. `trusting`: the address is enough for a login.
+    pub(super) fn start(folder: &Folder, ports: &mut Ports, relay: u16, trusting: bool) -> Self {
         require_version();
         let home = folder.sub("dovecot");
         for name in ["mail", "run", "state"] {
@@ -68,6 +68,8 @@ impl Dovecot {
             service("anvil", ""),
             service("stats", ""),
         ];
+        let trust = "passdb {\n  driver = static\n  args = nopassword=y allow_real_nets=127.0.0.1\n}\n";
+        let trust = if trusting { trust } else { "" };
         let configuration = format!(
             "base_dir = {home}/run\nstate_dir = {home}/state\nlog_path = {home}/log\nauth_verbose = yes\n\
              protocols = imap pop3 lmtp submission\nlisten = 127.0.0.1\n\
@@ -78,7 +80,7 @@ impl Dovecot {
              mail_location = maildir:{home}/mail/%u\nfirst_valid_uid = 0\nmail_max_userip_connections = 200\n\
              submission_relay_host = 127.0.0.1\nsubmission_relay_port = {relay}\n\
              passdb {{\n  driver = passwd-file\n  args = {home}/masters\n  master = yes\n}}\n\
-             passdb {{\n  driver = passwd-file\n  args = {home}/users\n}}\n\
+             {trust}passdb {{\n  driver = passwd-file\n  args = {home}/users\n}}\n\
              userdb {{\n  driver = static\n  args = uid={USER} gid={USER} home={home}/mail/%u allow_all_users=yes\n}}\n\
              {services}",
             home = home.display(),

@@ -6,11 +6,15 @@
 mod bearward;
 mod certificates;
 mod client;
+mod courier;
+mod cyrus;
 mod dovecot;
+mod exim;
 #[expect(dead_code, reason = "nothing here starts `bearward try`")]
 #[path = "../../support/ports.rs"]
 mod ports;
 mod postfix;
+mod unpacked;
 
 use std::{
     fs::{self, Permissions},
@@ -27,7 +31,10 @@ use tempfile::TempDir;
 pub(crate) use self::{
     bearward::{Backend, Bearward, Login},
     client::{Outcome, Target, python, run},
+    courier::Courier,
+    cyrus::Cyrus,
     dovecot::Dovecot,
+    exim::Exim,
     ports::Ports,
     postfix::Postfix,
 };
@@ -64,12 +71,21 @@ pub(crate) struct Servers {
 impl Servers {
     /// Starts both. `postfix_xclient`: whose XCLIENT Postfix takes.
     pub(crate) fn start(postfix_xclient: &str) -> Self {
+        Self::start_with(postfix_xclient, false)
+    }
+
+    /// Both take any user from this machine's address without a password.
+    pub(crate) fn start_trusting() -> Self {
+        Self::start_with("", true)
+    }
+
+    fn start_with(postfix_xclient: &str, trusting: bool) -> Self {
         let folder = Folder::make();
         certificates::make(&folder);
         let mut ports = Ports::reserve();
         let postfix_ports = postfix::PostfixPorts::take(&mut ports);
-        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain);
-        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient);
+        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain, trusting);
+        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient, trusting);
         Self { postfix, dovecot, folder, _ports: ports }
     }
 }
