@@ -16,7 +16,8 @@ use super::{
 
 /// In its root folder, uid and gid of the user `courier`, to whom the mailboxes belong.
 const UID: &str = "8";
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
+    "usr/libexec/gam_server",
     "usr/lib/courier/courier-authlib/authdaemond",
     "usr/sbin/couriertcpd",
     "usr/bin/couriertls",
@@ -31,7 +32,7 @@ pub(crate) struct Courier {
     pub(crate) imap: u16,
     pub(crate) pop3: u16,
     logs: [PathBuf; 3],
-    _processes: [Process; 3],
+    _processes: [Process; 4],
     pub(crate) folder: Folder,
     _ports: Ports,
 }
@@ -66,17 +67,31 @@ impl Courier {
         let mut ports = Ports::reserve();
         let (imap, pop3) = (ports.take(), ports.take());
         let logs = ["authdaemond.log", "imapd.log", "pop3d.log"].map(|name| folder.path().join(name));
-        let auth = Process::spawn("authdaemond", within(&root, &logs[0]).arg("/usr/bin/authdaemond"));
+        let auth = Process::spawn("authdaemond", within(&root, "0", &logs[0]).arg("/usr/bin/authdaemond"));
         eventually("Courier's authentication", || {
             root.join("run/courier/authdaemon/socket").exists().then_some(())
         });
         make_mailboxes(&root);
+        // Tells Courier's processes of each other's changes. Left alone, they would start one that stays.
+        let session = imap.to_string();
+        let mut command = within(&root, UID, &logs[0]);
+        command.args(["/usr/bin/gam_server", &session]);
+        let changes = Process::spawn("gam_server", &mut command);
         let plain: Vec<_> =
             mechanisms.iter().filter(|name| **name != "PLAIN" && **name != "EXTERNAL").collect();
         let plain: Vec<&str> = plain.into_iter().copied().collect();
-        let imap_server = daemon("imapd", &root, &logs[1], imap, &imap_environment(&plain, mechanisms));
-        let pop3_server = daemon("pop3d", &root, &logs[2], pop3, &pop3_environment(&plain, mechanisms));
-        Self { imap, pop3, logs, _processes: [imap_server, pop3_server, auth], folder, _ports: ports }
+        let imap_server =
+            daemon("imapd", &root, &logs[1], imap, &session, &imap_environment(&plain, mechanisms));
+        let pop3_server =
+            daemon("pop3d", &root, &logs[2], pop3, &session, &pop3_environment(&plain, mechanisms));
+        Self {
+            imap,
+            pop3,
+            logs,
+            _processes: [imap_server, pop3_server, auth, changes],
+            folder,
+            _ports: ports,
+        }
     }
 
     /// What its three daemons have logged.
@@ -116,8 +131,15 @@ fn pop3_environment(clear: &[&str], encrypted: &[&str]) -> Vec<(&'static str, St
 }
 
 /// Starts `couriertcpd` for one protocol.
-fn daemon(name: &'static str, root: &Path, log: &Path, port: u16, more: &[(&str, String)]) -> Process {
-    let mut command = within(root, log);
+fn daemon(
+    name: &'static str,
+    root: &Path,
+    log: &Path,
+    port: u16,
+    session: &str,
+    more: &[(&str, String)],
+) -> Process {
+    let mut command = within(root, "0", log);
     command.envs(more.iter().map(|(name, value)| (*name, value.as_str())));
     command.envs([
         ("COURIERTLS", "/usr/bin/couriertls"),
@@ -126,6 +148,7 @@ fn daemon(name: &'static str, root: &Path, log: &Path, port: u16, more: &[(&str,
         ("TLS_VERIFYPEER", "PEER"),
         ("TLS_EXTERNAL", "emailAddress"),
         ("DEBUG_LOGIN", "0"),
+        ("GAM_CLIENT_ID", session),
     ]);
     command.args(["/usr/bin/couriertcpd", "-address=127.0.0.1", "-maxprocs=40", "-maxperip=40"]);
     command.args(["-nodnslookup", "-noidentlookup"]).arg(port.to_string());
@@ -138,11 +161,11 @@ fn daemon(name: &'static str, root: &Path, log: &Path, port: u16, more: &[(&str,
     process
 }
 
-/// A command in Courier's root folder that ends with this test; its program follows.
-fn within(root: &Path, log: &Path) -> Command {
+/// A command in Courier's root folder, as a user of it, that ends with this test; its program follows.
+fn within(root: &Path, uid: &str, log: &Path) -> Command {
     let output = fs::File::options().create(true).append(true).open(log).unwrap();
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "TERM", "chroot"]).arg(root);
+    command.args(["--pdeathsig", "TERM", "chroot", &format!("--userspec={uid}:{uid}")]).arg(root);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LD_LIBRARY_PATH", "/usr/lib");
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     command
@@ -168,7 +191,7 @@ fn write_users(unpacked: &Unpacked, root: &Path) {
 fn make_mailboxes(root: &Path) {
     for name in [ALICE, BOB] {
         fs::create_dir_all(root.join("mail").join(name)).unwrap();
-        let mut command = within(root, &root.join("tmp/log"));
+        let mut command = within(root, "0", &root.join("tmp/log"));
         let mailbox = format!("/mail/{name}/Maildir");
         assert!(command.args(["/usr/bin/maildirmake.courier", &mailbox]).status().unwrap().success());
     }
