@@ -97,22 +97,22 @@ const SIGNED_IN: &str = "accept authenticated = *";
 
 #[test]
 fn dovecot_and_postfix_serve_users_with_their_own_passwords() {
-    dovecot_and_postfix(&Servers::start("")).serves(Login::Sealed);
+    dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Sealed);
 }
 
 #[test]
 fn dovecot_and_postfix_serve_a_master_user() {
-    dovecot_and_postfix(&Servers::start("")).serves(Login::Master);
+    dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Master);
 }
 
 #[test]
 fn dovecot_and_postfix_serve_a_service_account_with_an_authorization_identity() {
-    dovecot_and_postfix(&Servers::start("")).serves(Login::Authzid);
+    dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Authzid);
 }
 
 #[test]
 fn dovecot_and_postfix_trust_the_address() {
-    let servers = Servers::start_trusting();
+    let servers = Servers::taking(Taking::Address, "");
     let mut house = dovecot_and_postfix(&servers);
     house.backend.more = "xclient = \"off\"";
     house.serves(Login::Trusted);
@@ -120,7 +120,7 @@ fn dovecot_and_postfix_trust_the_address() {
 
 #[test]
 fn dovecots_submission_service_serves_a_master_user() {
-    let servers = Servers::start("");
+    let servers = Servers::start("127.0.0.1");
     let mut house = dovecot_and_postfix(&servers);
     house.backend.smtp = format!("smtp+starttls://localhost:{}", servers.dovecot.submission);
     house.serves(Login::Master);

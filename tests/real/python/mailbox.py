@@ -1,4 +1,5 @@
-"""A mailbox session and a submission over every protocol that the mail server speaks, with both mechanisms.
+"""A mailbox session and a submission over every protocol that the mail server speaks, with both mechanisms, from an
+address that is not the mail server's or Bearward's.
 
 mailbox.py CA LARGE IMAPS POP3S SMTPS DELIVERED ALICE ALICE_TOKEN BOB BOB_TOKEN
 
@@ -6,6 +7,7 @@ A port of "-" means that the server does not speak the protocol. DELIVERED is th
 messages are delivered to. LARGE has a line "needle LARGE" in its body."""
 
 import pathlib
+import socket
 import sys
 import time
 
@@ -14,6 +16,10 @@ import mail
 ca, large, imaps, pop3s, smtps, delivered, alice, alice_token, bob, bob_token = sys.argv[1:]
 with open(large, "rb") as file:
     content = file.read()
+
+
+connect = socket.create_connection
+socket.create_connection = lambda target, timeout=None, *_, **__: connect(("127.0.0.1", target[1]), timeout, ("127.0.0.5", 0))
 
 
 def small(mechanism):

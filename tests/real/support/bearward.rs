@@ -17,9 +17,13 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Login {
     Authzid,
+    Bearer,
+    External,
     Master,
     Sealed,
+    Secret,
     Trusted,
+    Xclient,
 }
 
 /// A running Bearward.
@@ -149,7 +153,13 @@ impl Bearward {
         let password = match self.login {
             Login::Sealed if user == ALICE => format!("{ALICE_PASSWORD}\n"),
             Login::Sealed => format!("{BOB_PASSWORD}\n"),
-            Login::Authzid | Login::Master | Login::Trusted => String::new(),
+            Login::Authzid
+            | Login::Bearer
+            | Login::External
+            | Login::Master
+            | Login::Secret
+            | Login::Trusted
+            | Login::Xclient => String::new(),
         };
         if self.login == Login::Sealed {
             arguments.push("--password-stdin");
@@ -182,9 +192,13 @@ fn configuration(
     );
     let how = match login {
         Login::Authzid => "authzid",
+        Login::Bearer => "bearer",
+        Login::External => "external",
         Login::Master => "master",
         Login::Sealed => "sealed",
+        Login::Secret => "secret",
         Login::Trusted => "trusted",
+        Login::Xclient => "xclient",
     };
     let _ = writeln!(text, "[backend.main]\nlogin = \"{how}\"\n{}", backend.more);
     for (protocol, server) in backend.spoken() {
@@ -195,6 +209,10 @@ fn configuration(
             writeln!(text, "[backend.main.master]\nuser = \"{MASTER}\"\npassword = \"{MASTER_PASSWORD}\"");
     }
     let _ = writeln!(text, "[backend.main.tls]\nca = \"{}\"", folder.ca().display());
+    if login == Login::External {
+        let tls = tls.display();
+        let _ = writeln!(text, "certificate = \"{tls}/client.pem\"\nprivate_key = \"{tls}/client.key\"");
+    }
     let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
     // Some clients never answer an error challenge, and wait.
     let _ = writeln!(text, "[limits]\ndummy_response_timeout = \"1s\"");

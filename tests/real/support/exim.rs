@@ -111,6 +111,17 @@ impl Exim {
             .to_owned()
     }
 
+    /// EXTERNAL for the service account's certificate, with the user for whom it acts as authorization identity.
+    pub(crate) fn external() -> String {
+        format!(
+            "external:\n  driver = external\n  public_name = EXTERNAL\n  \
+             server_advertise_condition = $tls_in_certificate_verified\n  \
+             server_param2 = ${{certextract{{subject,CN}}{{$tls_in_peercert}}}}\n  \
+             server_condition = ${{if and{{{{eq{{$auth2}}{{{MASTER}}}}}{{!eq{{$auth1}}{{}}}}}}}}\n  \
+             server_set_id = $auth1\n"
+        )
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         read(&self.log)

@@ -33,7 +33,7 @@ pub(crate) use self::{
     client::{Outcome, Target, python, run},
     courier::Courier,
     cyrus::Cyrus,
-    dovecot::Dovecot,
+    dovecot::{Dovecot, Introspection},
     exim::Exim,
     ports::Ports,
     postfix::Postfix,
@@ -68,24 +68,32 @@ pub(crate) struct Servers {
     _ports: Ports,
 }
 
+/// What Dovecot and Postfix take for a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// This machine's address, and any user.
+    Address,
+    /// A client certificate of the service account, which names the user for whom it acts. Dovecot alone.
+    Certificate,
+    Passwords,
+    /// Bearer tokens, which Dovecot asks an issuer about.
+    Tokens,
+}
+
 impl Servers {
     /// Starts both. `postfix_xclient`: whose XCLIENT Postfix takes.
     pub(crate) fn start(postfix_xclient: &str) -> Self {
-        Self::start_with(postfix_xclient, false)
+        Self::taking(Taking::Passwords, postfix_xclient)
     }
 
-    /// Both take any user from this machine's address without a password.
-    pub(crate) fn start_trusting() -> Self {
-        Self::start_with("", true)
-    }
-
-    fn start_with(postfix_xclient: &str, trusting: bool) -> Self {
+    /// Starts both, which take `taking`.
+    pub(crate) fn taking(taking: Taking, postfix_xclient: &str) -> Self {
         let folder = Folder::make();
         certificates::make(&folder);
         let mut ports = Ports::reserve();
         let postfix_ports = postfix::PostfixPorts::take(&mut ports);
-        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain, trusting);
-        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient, trusting);
+        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain, taking);
+        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient, taking);
         Self { postfix, dovecot, folder, _ports: ports }
     }
 }
