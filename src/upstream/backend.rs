@@ -164,7 +164,7 @@ impl Backend {
         client: IpAddr,
     ) -> Result<(), LoginError> {
         let name = self.config.login_name.render(user, user)?;
-        let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
+        let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp, Protocol::Sieve];
         let protocol = known.into_iter().find(|protocol| self.seen.contains_key(protocol));
         let protocol = protocol.ok_or_else(|| LoginError::NoServer(self.config.name.to_string()))?;
         let plan =
