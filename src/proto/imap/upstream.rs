@@ -9,7 +9,7 @@ use super::{
 use crate::{
     model::Secret,
     proto::{
-        Failure, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::{Lines, excerpt},
     },
 };
@@ -56,6 +56,8 @@ enum State {
     LoggedIn,
     /// CAPABILITY was sent after login, tag `D`.
     CapabilityAfter,
+    /// The server is known, and nobody is to log in yet.
+    Idle,
     Ready,
     Failed(Failure),
 }
@@ -208,7 +210,7 @@ impl ImapUpstream {
     fn log_in(&mut self) -> Outcome {
         let server = self.capabilities.take().unwrap_or_default();
         let Some(mut pieces) = login::compose(&self.plan.login, &server)? else {
-            return self.ready(String::new(), &server);
+            return self.idle(server);
         };
         let first = pieces.pop_front().unwrap_or_default();
         let id = self.plan.client.as_ref().filter(|_| self.plan.imap_id && server.has("ID")).map(login::id);
@@ -221,6 +223,15 @@ impl ImapUpstream {
         Ok(())
     }
 
+    /// What is left of the server's lines stays: it is read before the login.
+    fn idle(&mut self, server: Capabilities) -> Outcome {
+        let offer = Offer { lines: server.promises() };
+        self.capabilities = Some(server);
+        self.steps.push_back(UpstreamStep::Ready(Ready { offer, ..Ready::default() }));
+        self.state = State::Idle;
+        Ok(())
+    }
+
     fn next_piece(&mut self) -> Outcome {
         let piece = match &mut self.state {
             State::Login(pieces) => pieces.pop_front(),
@@ -230,6 +241,7 @@ impl ImapUpstream {
             | State::Capability
             | State::LoggedIn
             | State::CapabilityAfter
+            | State::Idle
             | State::Ready
             | State::Failed(_) => None,
         };
@@ -304,7 +316,8 @@ impl Upstream for ImapUpstream {
             | State::Capability
             | State::Login(_)
             | State::LoggedIn
-            | State::CapabilityAfter => self.lines.push(octets),
+            | State::CapabilityAfter
+            | State::Idle => self.lines.push(octets),
             State::Handshake => {
                 self.state = State::Failed(protocol("octets came in clear behind its answer to STARTTLS"));
             }
@@ -344,6 +357,17 @@ impl Upstream for ImapUpstream {
         self.literal = ServerLiteral::None;
         self.send(login::joined(&[b"C CAPABILITY\r\n"]));
         self.state = State::Capability;
+    }
+
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>) {
+        if !matches!(self.state, State::Idle) {
+            return;
+        }
+        self.plan.login = login;
+        self.plan.client = client;
+        if let Err(failure) = self.log_in() {
+            self.state = State::Failed(failure);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::reply::{Code, Reply, code, lasting_or_passing, malformed};
 use crate::{
     model::Secret,
     proto::{
-        Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::{Line, Lines, excerpt},
         sasl::plain_response,
     },
@@ -48,6 +48,8 @@ enum State {
     AuthPrompt,
     /// The password was sent.
     Login,
+    /// The server is known, and nobody is to log in yet.
+    Idle,
     Ready,
     Failed(Failure),
 }
@@ -55,9 +57,12 @@ enum State {
 /// What the server said of itself.
 #[derive(Debug, Default)]
 struct Capabilities {
+    /// XCLIENT is understood, and was not sent yet.
     xclient: bool,
     plain: bool,
     offer: Offer,
+    /// CAPA was answered.
+    asked: bool,
 }
 
 impl Pop3Upstream {
@@ -90,6 +95,9 @@ impl Pop3Upstream {
                 .unwrap_or_else(|| Failure::Operator(format!("STLS is refused: {}", excerpt(text))))),
             // The offer stood in the greeting, which may have come in clear: a refusal proves nothing wrong.
             (State::Xclient, Reply::Ok(_) | Reply::Error(_)) => {
+                if self.capabilities.asked {
+                    return self.log_in();
+                }
                 self.ask_capabilities();
                 Ok(())
             }
@@ -98,7 +106,10 @@ impl Pop3Upstream {
                 Ok(())
             }
             // A server from before RFC 2449.
-            (State::Capa, Reply::Error(_)) => self.log_in(),
+            (State::Capa, Reply::Error(_)) => {
+                self.capabilities.asked = true;
+                self.log_in()
+            }
             (State::User, Reply::Ok(_)) => self.send_password(),
             (State::AuthPrompt, Reply::Prompt) => self.send_response(),
             (State::User | State::AuthPrompt, Reply::Error(text)) => {
@@ -148,6 +159,7 @@ impl Pop3Upstream {
             client.ttl
         );
         self.send(&[command.as_bytes()]);
+        self.capabilities.xclient = false;
         self.state = State::Xclient;
     }
 
@@ -158,6 +170,7 @@ impl Pop3Upstream {
 
     fn capability(&mut self, text: &[u8], count: usize) -> Result<(), Failure> {
         if text == b"." {
+            self.capabilities.asked = true;
             return self.log_in();
         }
         if count >= CAPA_LINES {
@@ -178,7 +191,7 @@ impl Pop3Upstream {
     fn log_in(&mut self) -> Result<(), Failure> {
         let (authzid, name, password) = match &self.plan.login {
             LoginAs::Nobody => {
-                self.finish();
+                self.idle();
                 return Ok(());
             }
             LoginAs::Password { authcid, authzid, password } => {
@@ -253,6 +266,12 @@ impl Pop3Upstream {
         self.state = State::Ready;
     }
 
+    fn idle(&mut self) {
+        let offer = self.capabilities.offer.clone();
+        self.steps.push_back(UpstreamStep::Ready(Ready { offer, ..Ready::default() }));
+        self.state = State::Idle;
+    }
+
     /// A refusal of the password (RFC 3206 §3).
     fn refused(&self, text: &[u8]) -> Failure {
         let said = self.without_echo(text);
@@ -322,7 +341,11 @@ impl Upstream for Pop3Upstream {
             if let Some(step) = self.steps.pop_front() {
                 return step;
             }
-            if matches!(self.state, State::Ready | State::Handshake) {
+            if matches!(self.state, State::Idle) && !self.lines.is_empty() {
+                self.state = State::Failed(unasked());
+                continue;
+            }
+            if matches!(self.state, State::Idle | State::Ready | State::Handshake) {
                 return UpstreamStep::NeedInput;
             }
             let Some(line) = self.lines.next_line() else { return UpstreamStep::NeedInput };
@@ -339,6 +362,25 @@ impl Upstream for Pop3Upstream {
             self.introduce();
         }
     }
+
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>) {
+        if !matches!(self.state, State::Idle) || !self.lines.is_empty() {
+            return;
+        }
+        self.plan.login = login;
+        self.plan.client = client;
+        if self.plan.client.is_some() && self.plan.xclient && self.capabilities.xclient {
+            return self.introduce();
+        }
+        if let Err(failure) = self.log_in() {
+            self.state = State::Failed(failure);
+        }
+    }
+}
+
+/// An answer to no command would be taken for the answer to the login.
+fn unasked() -> Failure {
+    Failure::Protocol("it spoke unasked before the login".to_owned())
 }
 
 fn printable(text: &[u8]) -> Option<&str> {
