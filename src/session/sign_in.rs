@@ -145,7 +145,7 @@ async fn attempt_sign_in(
         reason = entry.live().switch.thrown() => return Err(ended(reason)),
         () = shared.drain.cancelled() => return Err(ended(EndReason::Drain)),
         () = left => return Err(client_left()),
-        answered = backend.login(connection.protocol, &principal, facts) => answered,
+        answered = backend.login(connection.protocol, &principal, None, facts) => answered,
     };
     let upstream = match answered {
         Ok(upstream) => upstream,

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use backend::{Backend, BackendTls, LoginKind, ProxyProtocol, Xclient};
+pub(super) use backend::{Backend, BackendTls, Balance, LoginKind, ProxyProtocol, Xclient};
 pub(super) use issuer::{
     Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
 };

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::Base;
+use super::{Base, group};
 use crate::{
     config::{ConfigError, address, document::Document, raw, secret_file, value::Span},
     model::{Login as UserLogin, Protocol, Secret},
@@ -38,9 +38,11 @@ fn one(
         return Err(document.error(&key, "a backend's name has letters, digits, - and _ only"));
     }
     super::at_least(document, &format!("{key}.timeout"), raw.timeout, Span::seconds(1))?;
+    let servers = servers(document, &key, raw)?;
     Ok(upstream::Config {
+        group: group::resolve(document, &key, raw, &servers)?,
         name: name.into(),
-        servers: servers(document, &key, raw)?,
+        servers,
         login: login(document, base, &key, raw)?,
         login_name: login_name(&raw.login_name)
             .map_err(|message| document.error(&format!("{key}.login_name"), message))?,

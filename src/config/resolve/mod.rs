@@ -1,6 +1,7 @@
 //! From the written configuration to the components' own settings; every check that needs more than one value.
 
 mod backends;
+mod group;
 mod issuer;
 mod listeners;
 mod store;
