@@ -16,8 +16,8 @@ const CERTIFICATES: Duration = Duration::from_secs(10);
 const PROBE: Duration = Duration::from_secs(60);
 /// How often a mail server that did not answer is asked again.
 const PROBE_FAILED: Duration = Duration::from_secs(5);
-/// How often it is looked whether connections that wait for a user are missing.
-const WARM: Duration = Duration::from_secs(1);
+/// How often backends look after their servers: connections that wait for a user, figures.
+const TEND: Duration = Duration::from_secs(1);
 /// How long the start waits for backends to say what they offer.
 const FIRST_PROBE: Duration = Duration::from_secs(3);
 /// How often expired rows are deleted.
@@ -43,10 +43,7 @@ pub(super) fn start(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTr
             tracing::warn!(%error, "the signing keys cannot be read or replaced; trying again");
         }
     });
-    run.every(
-        WARM,
-        |parts| async move { parts.shared.backends.iter().for_each(|backend| backend.keep_warm()) },
-    );
+    run.every(TEND, |parts| async move { parts.shared.backends.iter().for_each(|backend| backend.tend()) });
     for backend in parts.shared.backends.iter() {
         for protocol in backend.protocols() {
             let (backend, stop) = (Arc::clone(backend), stop.clone());

@@ -21,9 +21,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
         if listener.protocol == Service::Sieve {
             return not_yet(&format!("listener[{index}].protocol"), "a listener for ManageSieve");
         }
-        if !listener.proxy_protocol_from.is_empty() {
-            return not_yet(&format!("listener[{index}].proxy_protocol_from"), "taking PROXY headers");
-        }
     }
     for (name, backend) in &raw.backend {
         if !backend.sieve.is_empty() {

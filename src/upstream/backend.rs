@@ -174,10 +174,22 @@ impl Backend {
         self.metrics.backend_up(&self.config().name, protocol, is_up);
     }
 
-    /// Opens the connections ahead that are missing; nothing is waited for. Called every few seconds.
-    pub fn keep_warm(&self) {
+    /// Opens the connections ahead that are missing, and shows how the servers do; nothing is waited for. Called every
+    /// second.
+    pub fn tend(&self) {
         for target in self.targets() {
             warm::tend(target, &self.opener);
+        }
+        let servers = self.servers();
+        for protocol in self.protocols() {
+            for state in ["up", "failing", "down", "drained"] {
+                let is_in = |status: &&ServerStatus| {
+                    let own = if status.drained { "drained" } else { status.state };
+                    status.protocol == protocol && own == state
+                };
+                let count = servers.iter().filter(is_in).count();
+                self.metrics.backend_servers(&self.config().name, protocol, state, count);
+            }
         }
     }
 

@@ -153,7 +153,8 @@ pub(super) struct Listener {
     /// Allows `tls = "none"` on an address that is not a loopback address.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) allow_cleartext: bool,
-    /// Networks of load balancers that open each connection with a PROXY header.
+    /// Networks of load balancers that open each connection with a PROXY header (version 1 or 2), which names the
+    /// client. Nobody else can connect to this listener then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) proxy_protocol_from: Vec<String>,
     /// SASL mechanisms offered, in order. Without it OAUTHBEARER and XOAUTH2.
