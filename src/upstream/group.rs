@@ -255,3 +255,147 @@ impl Drop for Attempt<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use std::{collections::BTreeMap, time::Duration};
+
+    use super::*;
+    use crate::{
+        tls,
+        upstream::{Login, LoginName},
+    };
+
+    fn server(protocol: Protocol, host: &str, port: u16, security: Security) -> Server {
+        Server { protocol, host: host.into(), port, security }
+    }
+
+    fn config(servers: Vec<Server>, group: GroupConfig) -> Config {
+        Config {
+            name: "main".into(),
+            servers,
+            login: Login::Sealed,
+            login_name: LoginName::whole(),
+            tls: tls::UpstreamConfig::default(),
+            xclient: true,
+            proxy_protocol: false,
+            imap_id: true,
+            timeout: Duration::from_secs(1),
+            group,
+        }
+    }
+
+    fn hosts(names: &[&str], group: GroupConfig) -> Config {
+        let servers = names.iter().map(|host| server(Protocol::Imap, host, 993, Security::Tls));
+        config(servers.collect(), group)
+    }
+
+    fn order(group: &Group, config: &GroupConfig, user: &str) -> Vec<String> {
+        group.order(config, user, Instant::now()).iter().map(|target| target.server.host.clone()).collect()
+    }
+
+    fn error() -> LoginError {
+        LoginError::Unreachable("it is down".into())
+    }
+
+    fn fail(target: &Target, times: usize) {
+        for _ in 0..times {
+            if let Some(attempt) = target.attempt() {
+                attempt.note(Some(&error()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_that_works_comes_first_and_those_that_fail_last() {
+        let config = hosts(&["a", "b", "c"], GroupConfig::default());
+        let group = Group::new(&config, Protocol::Imap);
+        assert_eq!(order(&group, &config.group, "alice"), ["a", "b", "c"]);
+        fail(&group.servers[0], 1);
+        assert_eq!(order(&group, &config.group, "alice"), ["b", "c", "a"]);
+        fail(&group.servers[1], 3);
+        assert_eq!(order(&group, &config.group, "alice"), ["c", "a", "b"]);
+        group.servers[0].note(None);
+        assert_eq!(order(&group, &config.group, "alice"), ["a", "c", "b"]);
+        group.servers[0].drain(true);
+        assert_eq!(order(&group, &config.group, "alice"), ["c", "b"]);
+    }
+
+    #[test]
+    fn a_user_has_the_same_host_in_each_protocol() {
+        let group = GroupConfig { balance: Balance::Hash, ..GroupConfig::default() };
+        let servers = ["a", "b", "c"].into_iter().flat_map(|host| {
+            let smtp = server(Protocol::Smtp, host, 465, Security::Tls);
+            [server(Protocol::Imap, host, 993, Security::Tls), smtp]
+        });
+        let config = config(servers.collect(), group);
+        let [imap, smtp] = [Protocol::Imap, Protocol::Smtp].map(|protocol| Group::new(&config, protocol));
+        let mut firsts = BTreeMap::<String, usize>::new();
+        for number in 0..300 {
+            let user = format!("user{number}@example.org");
+            let hosts = order(&imap, &config.group, &user);
+            assert_eq!(hosts, order(&smtp, &config.group, &user));
+            *firsts.entry(hosts[0].clone()).or_default() += 1;
+        }
+        assert!(firsts.len() == 3 && firsts.values().all(|users| *users > 60), "{firsts:?}");
+    }
+
+    #[test]
+    fn a_server_that_is_back_takes_a_part_of_its_users_at_first() {
+        let group = GroupConfig { slow_start: Duration::from_secs(3600), ..GroupConfig::default() };
+        let config = hosts(&["a", "b"], group);
+        let group = Group::new(&config, Protocol::Imap);
+        fail(&group.servers[0], 3);
+        group.servers[0].note(None);
+        let users = (0..1000).map(|number| format!("user{number}"));
+        let at_a = users.filter(|user| order(&group, &config.group, user)[0] == "a").count();
+        assert!((60..140).contains(&at_a), "{at_a} of 1000, where a tenth is due");
+    }
+
+    #[test]
+    fn one_trial_at_a_time_and_one_that_was_dropped_counts_for_nothing() {
+        let config = hosts(&["a"], GroupConfig::default());
+        let group = Group::new(&config, Protocol::Imap);
+        let target = &group.servers[0];
+        fail(target, 3);
+        let trial = target.attempt().unwrap();
+        assert!(target.attempt().is_none());
+        drop(trial);
+        target.attempt().unwrap().note(None);
+        assert_eq!(target.standing(Instant::now()), Standing::Good);
+    }
+
+    fn pinned(config: &Config, host: &str, port: Option<u16>) -> Option<String> {
+        let group = Group::new(config, Protocol::Imap);
+        group.pinned(config, Protocol::Imap, host, port).ok().map(|target| target.place.to_string())
+    }
+
+    #[test]
+    fn a_look_up_names_a_host_of_the_backend_and_no_other() {
+        let config = hosts(&["a.example.org", "b.example.org"], GroupConfig::default());
+        assert_eq!(pinned(&config, "B.example.org", None).unwrap(), "b.example.org:993");
+        assert_eq!(pinned(&config, "b.example.org", Some(1993)).unwrap(), "b.example.org:1993");
+        for elsewhere in ["169.254.169.254", "localhost", "evil.example.net", "a.example.org.evil.net", ""] {
+            assert_eq!(pinned(&config, elsewhere, None), None, "{elsewhere}");
+            assert_eq!(pinned(&config, elsewhere, Some(993)), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn any_server_needs_a_port_and_is_spoken_to_like_the_group() {
+        let any = GroupConfig { any_server: true, ..GroupConfig::default() };
+        let config = hosts(&["a.example.org"], any.clone());
+        assert_eq!(pinned(&config, "c.example.net", None), None);
+        let group = Group::new(&config, Protocol::Imap);
+        let target = group.pinned(&config, Protocol::Imap, "c.example.net", Some(993)).unwrap();
+        assert_eq!(target.server, server(Protocol::Imap, "c.example.net", 993, Security::Tls));
+        let clear = |group| {
+            super::tests::config(vec![server(Protocol::Imap, "127.0.0.1", 143, Security::Clear)], group)
+        };
+        assert_eq!(pinned(&clear(any.clone()), "c.example.net", Some(143)), None, "a password in clear");
+        assert!(pinned(&clear(any.clone()), "127.0.0.2", Some(143)).is_some());
+        let allowed = GroupConfig { allow_cleartext: true, ..any };
+        assert!(pinned(&clear(allowed), "c.example.net", Some(143)).is_some());
+    }
+}
