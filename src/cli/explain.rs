@@ -116,9 +116,13 @@ fn add_route(config: &Config, protocol: Protocol, explanation: &mut Explanation)
 const fn login(login: &Login) -> &'static str {
     match login {
         Login::Authzid(_) => "login authzid",
+        Login::Bearer(_) => "login bearer",
+        Login::External => "login external",
         Login::Master { .. } => "login master",
         Login::Sealed => "login sealed",
+        Login::Secret(_) => "login secret",
         Login::Trusted => "login trusted",
+        Login::Xclient => "login xclient",
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{
     ConfigError,
     document::Document,
-    raw::{DirectorySource, LoginKind, PasswordMode, Root, Service},
+    raw::{DirectorySource, PasswordMode, Root, Service},
 };
 
 /// Refuses the first key whose value asks for something that this version cannot do.
@@ -26,15 +26,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
         if !backend.sieve.is_empty() {
             return not_yet(&format!("backend.{name}.sieve"), "ManageSieve");
         }
-        let login = match backend.login {
-            LoginKind::Authzid | LoginKind::Master | LoginKind::Sealed | LoginKind::Trusted => continue,
-            LoginKind::Bearer => "login = \"bearer\"",
-            LoginKind::External => "login = \"external\"",
-            LoginKind::Secret => "login = \"secret\"",
-            LoginKind::Xclient => "login = \"xclient\"",
-        };
-        return not_yet(&format!("backend.{name}.login"), login)
-            .map_err(|error| error.help("choose sealed, master, authzid or trusted"));
     }
     for (index, route) in raw.route.iter().enumerate() {
         if route.lookup.is_some() {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use thiserror::Error;
 
+use super::sasl::ClientPolicy;
 use crate::model::{Mechanism, Protocol, Secret, SessionId};
 
 /// What a [`Downstream`] machine wants next. Ask again after each step was carried out.
@@ -240,6 +241,8 @@ pub struct UpstreamPlan {
     pub xclient: bool,
     /// IMAP: whether ID is sent with the client's address.
     pub imap_id: bool,
+    /// By what the identity may prove itself.
+    pub sasl: ClientPolicy,
 }
 
 /// The identity that logs in upstream.
@@ -248,11 +251,23 @@ pub enum LoginAs {
     /// None yet: it is asked what the server offers, and the machine is ready once that is known. [`Upstream::log_in`]
     /// goes on from there.
     Nobody,
+    /// By a token that the server understands (RFC 7628, XOAUTH2).
+    Bearer {
+        /// The user, or the mailbox that the token opens.
+        user: String,
+        /// The token.
+        token: Secret,
+    },
+    /// By the client certificate of the TLS connection (RFC 4422 appendix A).
+    External {
+        /// Who to become; empty for whomever the certificate names.
+        user: String,
+    },
     /// By password.
     Password {
         /// Whose password it is.
         authcid: String,
-        /// Who to become, when that is another (RFC 4616); only SASL PLAIN can carry it.
+        /// Who to become, when that is another (RFC 4616); only PLAIN and SCRAM can carry it.
         authzid: Option<String>,
         /// The password.
         password: Secret,
@@ -264,6 +279,11 @@ pub enum LoginAs {
         user: String,
         /// What is sent where the protocol insists on a password.
         placeholder: Secret,
+    },
+    /// By nothing: the server takes the name from this proxy with XCLIENT. SMTP only.
+    Xclient {
+        /// The user.
+        user: String,
     },
 }
 
@@ -280,8 +300,23 @@ pub struct ClientFacts {
     pub session: SessionId,
     /// Whether the client's connection is encrypted.
     pub encrypted: bool,
+    /// The client's TLS connection, where one ends here.
+    pub tls: Option<TlsFacts>,
     /// How many more proxies may follow (loops end at zero).
     pub ttl: u8,
+}
+
+/// What is known of the client's TLS connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version, such as `TLSv1.3`.
+    pub version: Arc<str>,
+    /// The cipher suite.
+    pub cipher: Option<Arc<str>>,
+    /// The server name that the client asked for.
+    pub sni: Option<Arc<str>>,
+    /// Whether the client has shown a certificate.
+    pub client_certificate: bool,
 }
 
 /// What an [`Upstream`] machine wants next.
@@ -373,6 +408,12 @@ pub trait Upstream: Send {
 
     /// What to do next.
     fn poll(&mut self) -> UpstreamStep;
+
+    /// Whether the next [`Upstream::receive`] and [`Upstream::poll`] may compute for a fifth of a second, as SCRAM
+    /// makes a client do: not on a thread that others wait for.
+    fn is_costly(&self) -> bool {
+        false
+    }
 
     /// The TLS handshake is done; whatever came before it is forgotten.
     fn tls_started(&mut self);

@@ -25,6 +25,6 @@ mod machine;
 
 pub use machine::{
     Accepted, Answer, Attempt, Banner, ClientFacts, Close, Credentials, Downstream, Failure, FrontConfig,
-    Guard, GuardViolation, LoginAs, Offer, Question, Ready, Refusal, RefusalKind, Step, TlsState, Upstream,
-    UpstreamPlan, UpstreamStep, downstream, upstream,
+    Guard, GuardViolation, LoginAs, Offer, Question, Ready, Refusal, RefusalKind, Step, TlsFacts, TlsState,
+    Upstream, UpstreamPlan, UpstreamStep, downstream, upstream,
 };

@@ -16,7 +16,7 @@ use crate::{
     limits,
     model::{Protocol, SessionId},
     net::{ListenerConfig, ListenerTls, Peers},
-    proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsState},
+    proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsFacts, TlsState},
     relay::{self, EndReason, RelayEnd},
     telemetry::{Direction, Metrics, TlsVersion, Validations},
     tls::{MailStream, ServerConfig, TlsError},
@@ -75,6 +75,8 @@ pub(super) struct Connection {
     pub(super) sni: Option<Arc<str>>,
     /// SHA-256 of the certificate that the client has shown.
     pub(super) certificate: Option<[u8; 32]>,
+    /// What mail servers are told of its TLS.
+    pub(super) tls: Option<TlsFacts>,
     pub(super) front: Arc<Front>,
 }
 
@@ -150,6 +152,7 @@ async fn until_login(
         local: peers.local,
         sni: None,
         certificate: None,
+        tls: None,
         front,
     };
     let mut client = MailStream::clear(tcp);
@@ -291,6 +294,12 @@ async fn handshake(shared: &Shared, connection: &mut Connection, client: MailStr
             if let Some(facts) = client.facts() {
                 let version = if facts.version == "TLSv1.2" { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
                 shared.metrics.tls_handshake(version, facts.resumed);
+                connection.tls = Some(TlsFacts {
+                    version: facts.version.into(),
+                    cipher: Some(facts.cipher.into()),
+                    sni: facts.sni.clone(),
+                    client_certificate: facts.certificate.is_some(),
+                });
                 connection.sni = facts.sni;
                 connection.certificate = facts.certificate;
             }

@@ -136,7 +136,8 @@ async fn attempt_sign_in(
         local: connection.local,
         name: attempt.client_name,
         session: connection.id,
-        encrypted: true,
+        encrypted: connection.tls.is_some(),
+        tls: connection.tls.clone(),
         ttl: PROXY_TTL,
     };
     // Only this wait is cut short: what follows a mail server's answer is done to its end.
@@ -271,6 +272,7 @@ async fn login_denied(
 ) -> Denied {
     let detail = error.to_string();
     let denied = |kind, outcome| Denied { kind, outcome, detail: detail.clone() };
+    let login = &backend.config().login;
     match &error {
         LoginError::Failure(Failure::Temporary(_) | Failure::Protocol(_)) | LoginError::Unreachable(_) => {
             denied(RefusalKind::Unavailable, Outcome::BackendUnreachable)
@@ -282,7 +284,18 @@ async fn login_denied(
         LoginError::Plan(PlanError::NoPassword(_)) => {
             denied(RefusalKind::InvalidToken, Outcome::InvalidToken)
         }
-        LoginError::Plan(PlanError::UnsafeName(_)) => denied(RefusalKind::Pointless, Outcome::Policy),
+        LoginError::Plan(PlanError::TokenRefused(_)) => {
+            denied(RefusalKind::InvalidToken, Outcome::BackendRefused)
+        }
+        LoginError::Plan(PlanError::Shared(_)) => denied(RefusalKind::NotAuthorized, Outcome::Policy),
+        LoginError::Plan(PlanError::NoSecret(_) | PlanError::UnsafeName(_)) => {
+            denied(RefusalKind::Pointless, Outcome::Policy)
+        }
+        // The mail server says of the very token that it is no good: a new one may be.
+        LoginError::Failure(Failure::WrongPassword(_)) if matches!(login, Login::Bearer(None)) => {
+            tracing::warn!(backend = %backend.config().name, detail, "a mail server takes no token that is good here");
+            denied(RefusalKind::InvalidToken, Outcome::BackendRefused)
+        }
         LoginError::Failure(Failure::WrongPassword(_)) if is_sealed(backend) => {
             refused_password(shared, backend, principal, PasswordRefusal::Unambiguous, detail).await
         }

@@ -10,18 +10,20 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    Config,
+    Config, Login,
     connect::{LoggedIn, LoginError, Opener},
     group::{Group, Target},
     health::Standing,
     login,
     offer::intersection,
+    token_exchange::TokenExchange,
     warm,
 };
 use crate::{
+    http::HttpError,
     lookup::Entry,
-    model::{Login, Principal, Protocol, Secret, SessionId},
-    proto::{ClientFacts, LoginAs, Offer},
+    model::{Login as UserLogin, Principal, Protocol, Secret, SessionId, UnixTime},
+    proto::{ClientFacts, Failure, LoginAs, Offer},
     telemetry::Metrics,
     tls::{TlsError, UpstreamTls},
 };
@@ -32,6 +34,8 @@ pub struct Backend {
     opener: Arc<Opener>,
     metrics: Arc<Metrics>,
     groups: BTreeMap<Protocol, Group>,
+    /// Where [`Login::Bearer`] exchanges tokens.
+    exchange: Option<TokenExchange>,
 }
 
 /// What asking one server came to.
@@ -63,7 +67,16 @@ pub struct ServerStatus {
 #[error("backend {backend}: {source}")]
 pub struct BackendsError {
     backend: Arc<str>,
-    source: TlsError,
+    source: SetupError,
+}
+
+/// What cannot be set up of a backend.
+#[derive(Debug, Error)]
+enum SetupError {
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Backend {
@@ -72,11 +85,24 @@ impl Backend {
         hostname: Arc<str>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, BackendsError> {
-        let tls = UpstreamTls::new(&config.tls)
-            .map_err(|source| BackendsError { backend: Arc::clone(&config.name), source })?;
+        let failed = |source| BackendsError { backend: Arc::clone(&config.name), source };
+        let tls = UpstreamTls::new(&config.tls).map_err(|error| failed(error.into()))?;
+        let exchange = match &config.login {
+            Login::Bearer(Some(exchange)) => {
+                Some(TokenExchange::new((**exchange).clone()).map_err(|error| failed(error.into()))?)
+            }
+            Login::Authzid(_)
+            | Login::Bearer(None)
+            | Login::External
+            | Login::Master { .. }
+            | Login::Sealed
+            | Login::Secret(_)
+            | Login::Trusted
+            | Login::Xclient => None,
+        };
         let protocols = config.servers.iter().map(|server| server.protocol);
         let groups = protocols.map(|protocol| (protocol, Group::new(&config, protocol))).collect();
-        Ok(Self { opener: Arc::new(Opener { config, tls, hostname }), metrics, groups })
+        Ok(Self { opener: Arc::new(Opener { config, tls, hostname }), metrics, groups, exchange })
     }
 
     /// Its settings.
@@ -94,7 +120,13 @@ impl Backend {
         self.groups.get(&protocol).map(|group| group.offer.load_full())
     }
 
-    /// Logs in for `principal`, of whom the look-up of the route says `entry`.
+    /// Whose entry of a look-up [`Backend::login`] wants to be told: the mailbox's, except where the user logs in as
+    /// themselves to open it.
+    pub fn account<'a>(&self, principal: &'a Principal) -> &'a UserLogin {
+        login::account(self.config(), principal)
+    }
+
+    /// Logs in for `principal`. `entry` is what a look-up, or the store, says of [`Backend::account`].
     ///
     /// # Errors
     /// [`LoginError`]; a server that cannot be used is passed over for the next of the group, as long as nothing of
@@ -106,14 +138,30 @@ impl Backend {
         entry: Option<&Entry>,
         client: ClientFacts,
     ) -> Result<LoggedIn, LoginError> {
-        let login = login::login_as(self.config(), principal)?;
+        if client.ttl == 0 {
+            let text = "the connection has come through too many proxies: it goes round in a loop";
+            return Err(Failure::Operator(text.to_owned()).into());
+        }
+        // A user without a usable name is nobody to exchange a token for.
+        login::login_as(self.config(), principal, entry, &principal.token)?;
+        let token = match &self.exchange {
+            Some(exchange) => exchange.token(&principal.token, UnixTime::now()).await?,
+            None => principal.token.clone(),
+        };
+        let login = login::login_as(self.config(), principal, entry, &token)?;
         let targets = match entry.and_then(|entry| entry.server.as_ref()) {
             Some((host, port)) => {
                 vec![self.group(protocol)?.pinned(self.config(), protocol, host, *port)?]
             }
             None => self.order(protocol, &principal.mailbox)?,
         };
-        self.log_in(protocol, targets, login, client).await
+        let result = self.log_in(protocol, targets, login, client).await;
+        if let (Some(exchange), Err(LoginError::Failure(Failure::WrongPassword(_) | Failure::Refused(_)))) =
+            (&self.exchange, &result)
+        {
+            exchange.forget(&principal.token);
+        }
+        result
     }
 
     /// Whether the mailbox password is right, found by logging in with it; the protocol that tells most first.
@@ -123,11 +171,11 @@ impl Backend {
     /// [`LoginError`], as for a login.
     pub async fn check_password(
         &self,
-        user: &Login,
+        user: &UserLogin,
         password: &Secret,
         client: IpAddr,
     ) -> Result<(), LoginError> {
-        let name = self.config().login_name.render(user)?;
+        let name = self.config().login_name.render(user, user)?;
         let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
         let protocol = known.into_iter().find(|protocol| self.groups.contains_key(protocol));
         let protocol = protocol.ok_or_else(|| self.no_server())?;
@@ -139,6 +187,7 @@ impl Backend {
             name: None,
             session: SessionId::new(0),
             encrypted: true,
+            tls: None,
             ttl: 1,
         };
         self.log_in(protocol, self.order(protocol, user)?, login, facts).await.map(drop)
@@ -237,7 +286,7 @@ impl Backend {
         self.groups.get(&protocol).ok_or_else(|| self.no_server())
     }
 
-    fn order(&self, protocol: Protocol, user: &Login) -> Result<Vec<Arc<Target>>, LoginError> {
+    fn order(&self, protocol: Protocol, user: &UserLogin) -> Result<Vec<Arc<Target>>, LoginError> {
         Ok(self.group(protocol)?.order(&self.config().group, user.as_str(), Instant::now()))
     }
 

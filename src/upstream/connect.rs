@@ -2,6 +2,7 @@
 
 use std::{fmt, io, sync::Arc};
 
+use aws_lc_rs::rand;
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,9 +13,12 @@ use zeroize::Zeroizing;
 
 use super::{Config, Security, Server, dial, login::PlanError, redact::Redactor};
 use crate::{
+    model::Secret,
     net,
     proto::{
-        self, ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep, proxy_header,
+        self, ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        proxy_header::{self, TlsTlv},
+        sasl::ClientPolicy,
     },
     tls::{TlsError, UpstreamStream, UpstreamTls},
 };
@@ -123,8 +127,8 @@ impl Opener {
         let Greeted { stream, mut machine, .. } = greeted;
         let redactor = Redactor::new(&login);
         machine.log_in(login, client);
-        let driven = self.in_time(server, Box::pin(self.drive(&mut *machine, stream, server))).await;
-        let (stream, ready) = driven.map_err(|error| match error {
+        let driven = self.in_time(server, Box::pin(self.drive(machine, stream, server))).await;
+        let (_, stream, ready) = driven.map_err(|error| match error {
             LoginError::Failure(failure) => LoginError::Failure(redactor.clean(failure)),
             LoginError::NoServer(_)
             | LoginError::Plan(_)
@@ -172,12 +176,13 @@ impl Opener {
             hostname: Arc::clone(&self.hostname),
             xclient: self.config.xclient,
             imap_id: self.config.imap_id,
+            sasl: policy(&self.config, server)?,
         };
         let machine = proto::upstream(server.protocol, plan);
-        let Some(mut machine) = machine else {
+        let Some(machine) = machine else {
             return Err(LoginError::NoServer(self.config.name.to_string()));
         };
-        let (stream, ready) = self.drive(&mut *machine, stream, server).await?;
+        let (mut machine, stream, ready) = self.drive(machine, stream, server).await?;
         // What came in the same breath may be a goodbye.
         if let UpstreamStep::Failed(failure) = machine.poll() {
             return Err(failure.into());
@@ -187,14 +192,15 @@ impl Opener {
 
     async fn drive(
         &self,
-        machine: &mut dyn Upstream,
+        mut machine: Box<dyn Upstream>,
         mut stream: UpstreamStream,
         server: &Server,
-    ) -> Result<(UpstreamStream, Ready), LoginError> {
+    ) -> Result<(Box<dyn Upstream>, UpstreamStream, Ready), LoginError> {
         let lost = |error: io::Error| LoginError::Unreachable(format!("{}: {error}", place(server)));
         let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+        let mut computed = None;
         loop {
-            match machine.poll() {
+            match computed.take().unwrap_or_else(|| machine.poll()) {
                 UpstreamStep::Failed(failure) => return Err(failure.into()),
                 UpstreamStep::NeedInput => {
                     let read = stream.read(&mut chunk).await.map_err(lost)?;
@@ -204,9 +210,14 @@ impl Opener {
                             "it closed the connection before the login was done",
                         )));
                     }
-                    machine.receive(octets);
+                    if machine.is_costly() {
+                        let (worked, step) = compute(machine, octets).await?;
+                        (machine, computed) = (worked, Some(step));
+                    } else {
+                        machine.receive(octets);
+                    }
                 }
-                UpstreamStep::Ready(ready) => return Ok((stream, ready)),
+                UpstreamStep::Ready(ready) => return Ok((machine, stream, ready)),
                 UpstreamStep::Send(octets) => {
                     stream.write_all(octets.expose()).await.map_err(lost)?;
                     stream.flush().await.map_err(lost)?;
@@ -229,11 +240,39 @@ pub(super) fn place(server: &Server) -> Arc<str> {
     if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() }
 }
 
+fn policy(config: &Config, server: &Server) -> Result<ClientPolicy, LoginError> {
+    let mut nonce = [0; 18];
+    let failed = |_| Failure::Temporary("this machine has no randomness to give".to_owned());
+    rand::fill(&mut nonce).map_err(failed)?;
+    let encrypted = server.security == Security::Tls;
+    Ok(ClientPolicy { allowed: Arc::clone(&config.mechanisms), encrypted, nonce })
+}
+
+/// Lets the machine compute on a thread of its own.
+async fn compute(
+    mut machine: Box<dyn Upstream>,
+    octets: &[u8],
+) -> Result<(Box<dyn Upstream>, UpstreamStep), LoginError> {
+    let octets = Secret::copy_of(octets);
+    let worked = tokio::task::spawn_blocking(move || {
+        machine.receive(octets.expose());
+        let step = machine.poll();
+        (machine, step)
+    });
+    worked.await.map_err(|_| Failure::Temporary("the login's computation was given up".to_owned()).into())
+}
+
 fn proxy_announcement(client: Option<&ClientFacts>) -> Vec<u8> {
     match client {
         Some(client) => {
             let id = client.session.to_string();
-            proxy_header::encode_v2(client.address, client.local, None, Some(id.as_bytes()))
+            let tls = client.tls.as_ref().map(|tls| TlsTlv {
+                version: &tls.version,
+                cipher: tls.cipher.as_deref(),
+                authority: tls.sni.as_deref(),
+                client_certificate: tls.client_certificate,
+            });
+            proxy_header::encode_v2(client.address, client.local, tls.as_ref(), Some(id.as_bytes()))
         }
         None => proxy_header::encode_v2_local(),
     }

@@ -277,6 +277,8 @@ mod tests {
             servers,
             login: Login::Sealed,
             login_name: LoginName::whole(),
+            shared_login_name: None,
+            mechanisms: std::sync::Arc::from([]),
             tls: tls::UpstreamConfig::default(),
             xclient: true,
             proxy_protocol: false,

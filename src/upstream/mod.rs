@@ -7,7 +7,8 @@
 //!   login;
 //! - another server is asked only as long as nothing of a login was sent;
 //! - a connection is opened ahead of its user at most, never used twice, and belongs to one user;
-//! - a failure names no password, whatever a server repeats;
+//! - a failure names no password and no token, whatever a server repeats;
+//! - a credential that is one user's own never opens another's mailbox but by a rule that the operator wrote;
 //! - nothing of what a server says before its TLS handshake, or before its "yes", reaches a client.
 //!
 //! This room must not validate tokens and must not talk to clients.
@@ -23,6 +24,7 @@ mod login;
 mod offer;
 mod redact;
 mod route;
+mod token_exchange;
 mod warm;
 
 pub use backend::{Backend, BackendsError, Probe, ServerStatus};
@@ -30,11 +32,13 @@ pub use backends::Backends;
 pub use connect::{Blame, LoggedIn, LoginError};
 pub use login::PlanError;
 pub use route::{RouteKey, possible_backends};
+pub use token_exchange::Config as TokenExchangeConfig;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{Protocol, Secret},
+    proto::sasl::ClientMechanism,
     tls,
 };
 
@@ -49,6 +53,10 @@ pub struct Config {
     pub login: Login,
     /// The template of the login name.
     pub login_name: LoginName,
+    /// The template of the login name for a mailbox of someone else, where it is not simply that mailbox's own.
+    pub shared_login_name: Option<LoginName>,
+    /// The SASL mechanisms that may be used; all when it is empty.
+    pub mechanisms: Arc<[ClientMechanism]>,
     /// TLS toward the servers.
     pub tls: tls::UpstreamConfig,
     /// Whether XCLIENT is used where the server offers it.
@@ -127,6 +135,10 @@ pub enum Security {
 pub enum Login {
     /// SASL PLAIN with an authorization identity: the service account acts as the user.
     Authzid(ServiceAccount),
+    /// The token that the user presented, or one of the mail server's own issuer for it.
+    Bearer(Option<Box<TokenExchangeConfig>>),
+    /// This machine's client certificate, with an authorization identity (SASL EXTERNAL).
+    External,
     /// The login name `user*master` with the service account's password.
     Master {
         /// The service account.
@@ -136,8 +148,21 @@ pub enum Login {
     },
     /// The user's own password, sealed to the grant.
     Sealed,
+    /// A password of the user's that is kept elsewhere.
+    Secret(SecretSource),
     /// The server trusts this proxy's address.
     Trusted,
+    /// The server takes the login name from this proxy with XCLIENT; SMTP only.
+    Xclient,
+}
+
+/// Where the passwords of [`Login::Secret`] are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The look-up of that name.
+    Lookup(Arc<str>),
+    /// The store.
+    Store,
 }
 
 /// An account that may act for users.
@@ -162,6 +187,12 @@ pub enum LoginNamePart {
     Literal(String),
     /// `{local}`.
     Local,
+    /// `{mailbox}`: the login name that the mailbox belongs to.
+    Mailbox,
+    /// `{mailbox_domain}`.
+    MailboxDomain,
+    /// `{mailbox_local}`.
+    MailboxLocal,
     /// `{user}`.
     User,
 }

@@ -4,6 +4,7 @@
 //! documentation of each field is what an operator reads, so it speaks to operators.
 
 mod backend;
+mod backend_login;
 mod issuer;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -11,7 +12,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use backend::{Backend, BackendTls, Balance, LoginKind, ProxyProtocol, Xclient};
+pub(super) use backend::{Backend, BackendTls, Balance, ProxyProtocol, Xclient};
+pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
 pub(super) use issuer::{
     Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
 };

@@ -2,13 +2,13 @@ use std::{net::SocketAddr, sync::Arc};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::{Base, group};
+use super::{Base, backend_login, group};
 use crate::{
-    config::{ConfigError, address, document::Document, raw, secret_file, value::Span},
-    model::{Login as UserLogin, Protocol, Secret},
+    config::{ConfigError, address, document::Document, raw, value::Span},
+    model::{Login as UserLogin, Protocol},
     net::ListenerConfig,
     tls,
-    upstream::{self, Login, LoginName, LoginNamePart, Route, RouteMatch, Security, Server, ServiceAccount},
+    upstream::{self, Route, RouteMatch, Security, Server},
 };
 
 /// Reads every backend.
@@ -42,10 +42,11 @@ fn one(
     Ok(upstream::Config {
         group: group::resolve(document, &key, raw, &servers)?,
         name: name.into(),
+        login: backend_login::login(document, base, &key, raw, &servers)?,
         servers,
-        login: login(document, base, &key, raw)?,
-        login_name: login_name(&raw.login_name)
-            .map_err(|message| document.error(&format!("{key}.login_name"), message))?,
+        login_name: backend_login::login_name(document, &key, &raw.login_name)?,
+        shared_login_name: backend_login::shared_login_name(document, &key, raw)?,
+        mechanisms: backend_login::mechanisms(document, &key, raw)?,
         tls: tls(document, base, &key, &mut raw.tls)?,
         xclient: raw.xclient == raw::Xclient::Auto,
         proxy_protocol: raw.proxy_protocol == raw::ProxyProtocol::V2,
@@ -76,95 +77,6 @@ fn servers(document: &Document<'_>, key: &str, raw: &raw::Backend) -> Result<Vec
         return Err(document.error(key, "has no servers").help("write imap = [\"imaps://…\"], smtp or pop3"));
     }
     Ok(servers)
-}
-
-fn login(document: &Document<'_>, base: &Base, key: &str, raw: &raw::Backend) -> Result<Login, ConfigError> {
-    let account_key = format!("{key}.master");
-    match raw.login {
-        raw::LoginKind::Authzid | raw::LoginKind::Master => {}
-        raw::LoginKind::Bearer
-        | raw::LoginKind::External
-        | raw::LoginKind::Sealed
-        | raw::LoginKind::Secret
-        | raw::LoginKind::Trusted
-        | raw::LoginKind::Xclient
-            if raw.master.is_some() =>
-        {
-            return Err(document
-                .error(&account_key, "has no effect with this login")
-                .help("write login = \"master\" or \"authzid\", or remove the service account"));
-        }
-        raw::LoginKind::Trusted => return Ok(Login::Trusted),
-        raw::LoginKind::Bearer
-        | raw::LoginKind::External
-        | raw::LoginKind::Sealed
-        | raw::LoginKind::Secret
-        | raw::LoginKind::Xclient => return Ok(Login::Sealed),
-    }
-    let Some(account) = &raw.master else {
-        return Err(document
-            .error(&format!("{key}.login"), "needs a service account")
-            .help(format!("write [{account_key}] with user and password")));
-    };
-    if account.user.is_empty() || account.user.contains(char::is_control) {
-        return Err(document.error(&format!("{account_key}.user"), "must be a login name"));
-    }
-    let file = account.password_file.as_deref().map(|file| base.join(file));
-    let written = account.password.as_ref().map(|password| password.0.as_str());
-    let password =
-        secret_file::resolve(document, &format!("{account_key}.password"), written, file.as_deref())?;
-    let Some(password) = password else {
-        return Err(document
-            .error(&account_key, "has no password")
-            .help("write password = … or password_file = …"));
-    };
-    if password.contains('\0') {
-        return Err(document.error(&format!("{account_key}.password"), "must not hold a NUL (RFC 4616 §2)"));
-    }
-    let account =
-        ServiceAccount { user: account.user.clone(), password: Secret::copy_of(password.as_bytes()) };
-    if raw.login == raw::LoginKind::Authzid {
-        return Ok(Login::Authzid(account));
-    }
-    let separator = raw.master.as_ref().map_or('*', |master| master.separator);
-    if separator.is_alphanumeric() || separator.is_control() || separator.is_whitespace() {
-        return Err(document.error(
-            &format!("{account_key}.separator"),
-            "must be a character that no user name holds, such as \"*\"",
-        ));
-    }
-    Ok(Login::Master { account, separator })
-}
-
-/// `{user}`, `{local}`, `{domain}` and fixed text. A template that does not hold the user would log everybody in
-/// to the same mailbox.
-fn login_name(template: &str) -> Result<LoginName, String> {
-    let mut parts = Vec::new();
-    let mut rest = template;
-    while !rest.is_empty() {
-        let (fixed, after) = rest.split_once('{').map_or((rest, None), |(fixed, after)| (fixed, Some(after)));
-        if fixed.contains(|c: char| c == '}' || c.is_control() || c.is_whitespace()) {
-            return Err("holds a lone brace, white space or a control character".into());
-        }
-        if !fixed.is_empty() {
-            parts.push(LoginNamePart::Literal(fixed.to_owned()));
-        }
-        let Some(after) = after else { break };
-        let Some((name, after)) = after.split_once('}') else {
-            return Err("has an opening brace without a closing one".into());
-        };
-        parts.push(match name {
-            "domain" => LoginNamePart::Domain,
-            "local" => LoginNamePart::Local,
-            "user" => LoginNamePart::User,
-            _ => return Err("knows {user}, {local} and {domain} only".into()),
-        });
-        rest = after;
-    }
-    if !parts.iter().any(|part| matches!(part, LoginNamePart::Local | LoginNamePart::User)) {
-        return Err("must hold {user} or {local}, otherwise all users would share a mailbox".into());
-    }
-    Ok(LoginName(parts))
 }
 
 fn tls(
@@ -294,22 +206,6 @@ fn condition(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_login_name_is_made_of_parts() {
-        let parts = login_name("{domain}\\{local}").unwrap().0;
-        let expected = [LoginNamePart::Domain, LoginNamePart::Literal("\\".into()), LoginNamePart::Local];
-        assert_eq!(parts, expected);
-    }
-
-    #[test]
-    fn a_login_name_without_the_user_is_refused() {
-        for bad in
-            ["", "shared", "{domain}", "{user", "user}", "{User}", "{{user}}", "{user} x", "{user}\r\n"]
-        {
-            assert!(login_name(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn a_pin_is_hexadecimal_or_base64() {

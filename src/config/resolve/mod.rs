@@ -1,5 +1,6 @@
 //! From the written configuration to the components' own settings; every check that needs more than one value.
 
+mod backend_login;
 mod backends;
 mod group;
 mod issuer;
