@@ -181,20 +181,26 @@ mod served {
     use bearward::proto::proxy_header::encode_v2;
 
     use super::{client, public};
-    use crate::support::{ALICE, Client, Serve, Upstream, free_port, send, taking, until, xoauth2};
+    use crate::support::{ALICE, Client, Ports, Serve, Upstream, send, taking, until, xoauth2};
 
     const MASTER: &str =
         "login = \"master\"\n[backend.main.master]\nuser = \"proxy\"\npassword = \"upstream-secret\"\n";
 
     /// Bearward with a listener for load balancers beside its usual ones, and the port of that.
-    fn behind_a_balancer(protocol: &str, upstream: &Upstream, networks: &str, more: &str) -> (Serve, u16) {
-        let port = free_port();
+    fn behind_a_balancer(
+        protocol: &str,
+        upstream: &Upstream,
+        networks: &str,
+        more: &str,
+    ) -> (Serve, u16, Ports) {
+        let mut ports = Ports::reserve();
+        let port = ports.take();
         let serve = Serve::start(&format!(
             "imap = [\"imap://127.0.0.1:{}\"]\n{MASTER}\n{more}\n[[listener]]\nprotocol = \"{protocol}\"\n\
              bind = \"127.0.0.1:{port}\"\nproxy_protocol_from = [{networks}]\n",
             upstream.port()
         ));
-        (serve, port)
+        (serve, port, ports)
     }
 
     fn through(serve: &Serve, port: u16, header: &[u8]) -> Option<Client> {
@@ -211,7 +217,8 @@ mod served {
             until("\r\n"),
             send("I OK\r\nL OK [CAPABILITY IMAP4rev1] welcome\r\n"),
         ]);
-        let (serve, port) = behind_a_balancer("imap", &upstream, "\"127.0.0.0/8\"", "[limits]\nper_ip = 2\n");
+        let (serve, port, _ports) =
+            behind_a_balancer("imap", &upstream, "\"127.0.0.0/8\"", "[limits]\nper_ip = 2\n");
         let token = serve.token(ALICE);
         let header = encode_v2(client(), public(), None, None);
         let mut held = Vec::new();
@@ -242,13 +249,13 @@ mod served {
     fn without_a_header_nothing_is_said_and_a_stranger_cannot_choose_an_address() {
         let upstream = Upstream::start(taking("imap", Vec::new()));
         let quick = "[limits]\nhandshake_timeout = \"1s\"\n";
-        let (serve, port) = behind_a_balancer("imap", &upstream, "\"127.0.0.1\"", quick);
+        let (serve, port, _ports) = behind_a_balancer("imap", &upstream, "\"127.0.0.1\"", quick);
         assert!(through(&serve, port, b"").is_none(), "TLS without a header");
         serve.wait_for_log(&["WARN", "without a valid PROXY header"]);
         let mut silent = Client::clear(port);
         assert_eq!(silent.next_line(), None);
         serve.wait_for_log(&["WARN", "did not come in time"]);
-        let (serve, port) = behind_a_balancer("imap", &upstream, "\"10.0.0.0/8\"", "");
+        let (serve, port, _ports) = behind_a_balancer("imap", &upstream, "\"10.0.0.0/8\"", "");
         let header = encode_v2(client(), public(), None, None);
         assert!(through(&serve, port, &header).is_none(), "a header from elsewhere");
         assert!(!serve.log().contains("192.0.2.7"));
@@ -257,7 +264,7 @@ mod served {
     #[test]
     fn https_takes_the_header_too() {
         let upstream = Upstream::start(taking("imap", Vec::new()));
-        let (serve, port) = behind_a_balancer("https", &upstream, "\"127.0.0.1\"", "");
+        let (serve, port, _ports) = behind_a_balancer("https", &upstream, "\"127.0.0.1\"", "");
         let mut client = through(&serve, port, &encode_v2(client(), public(), None, None)).expect("TLS");
         client.send(b"GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: localhost\r\n\r\n");
         client.expect("HTTP/1.1 200");
