@@ -176,7 +176,7 @@ impl Backend {
         client: IpAddr,
     ) -> Result<(), LoginError> {
         let name = self.config().login_name.render(user, user)?;
-        let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
+        let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp, Protocol::Sieve];
         let protocol = known.into_iter().find(|protocol| self.groups.contains_key(protocol));
         let protocol = protocol.ok_or_else(|| self.no_server())?;
         let login = LoginAs::Password { authcid: name, authzid: None, password: password.clone() };

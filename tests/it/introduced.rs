@@ -51,6 +51,7 @@ async fn read(
             }
             tokio::task::yield_now().await;
         }
+        let _ = outside.shutdown().await;
         outside
     };
     let (read, outside) = tokio::join!(peers(&mut inside, peer, &trusted, limit), send);

@@ -57,7 +57,12 @@ fn one(
 
 fn servers(document: &Document<'_>, key: &str, raw: &raw::Backend) -> Result<Vec<Server>, ConfigError> {
     let mut servers = Vec::new();
-    let groups = [(Protocol::Imap, &raw.imap), (Protocol::Pop3, &raw.pop3), (Protocol::Smtp, &raw.smtp)];
+    let groups = [
+        (Protocol::Imap, &raw.imap),
+        (Protocol::Pop3, &raw.pop3),
+        (Protocol::Sieve, &raw.sieve),
+        (Protocol::Smtp, &raw.smtp),
+    ];
     for (protocol, addresses) in groups {
         for (index, text) in addresses.iter().enumerate() {
             let at = format!("{key}.{protocol}[{index}]");
@@ -74,7 +79,9 @@ fn servers(document: &Document<'_>, key: &str, raw: &raw::Backend) -> Result<Vec
         }
     }
     if servers.is_empty() {
-        return Err(document.error(key, "has no servers").help("write imap = [\"imaps://…\"], smtp or pop3"));
+        return Err(document
+            .error(key, "has no servers")
+            .help("write imap = [\"imaps://…\"], smtp, pop3 or sieve"));
     }
     Ok(servers)
 }
