@@ -17,11 +17,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
             error.help("give a certificate and a key as files in tls.certificate and tls.private_key")
         });
     }
-    for (index, listener) in raw.listener.iter().flatten().enumerate() {
-        if !listener.proxy_protocol_from.is_empty() {
-            return not_yet(&format!("listener[{index}].proxy_protocol_from"), "taking PROXY headers");
-        }
-    }
     if !raw.trusted_issuer.is_empty() {
         return not_yet("trusted_issuer", "trusting another issuer");
     }

@@ -249,7 +249,8 @@ pub struct UpstreamPlan {
 /// The identity that logs in upstream.
 #[derive(Debug)]
 pub enum LoginAs {
-    /// None: a check that only asks what the server offers, and is ready once that is known.
+    /// None yet: it is asked what the server offers, and the machine is ready once that is known. [`Upstream::log_in`]
+    /// goes on from there.
     Nobody,
     /// By a token that the server understands (RFC 7628, XOAUTH2).
     Bearer {
@@ -420,6 +421,10 @@ pub trait Upstream: Send {
 
     /// The TLS handshake is done; whatever came before it is forgotten.
     fn tls_started(&mut self);
+
+    /// Goes on from the [`UpstreamStep::Ready`] of [`LoginAs::Nobody`] to the login of somebody, for whom `client` is
+    /// introduced where that was not done yet. It is asked for once; at any other time nothing happens.
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>);
 }
 
 impl RefusalKind {

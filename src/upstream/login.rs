@@ -178,6 +178,7 @@ mod tests {
             proxy_protocol: false,
             imap_id: true,
             timeout: std::time::Duration::from_secs(1),
+            group: crate::upstream::GroupConfig::default(),
         }
     }
 

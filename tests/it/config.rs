@@ -240,10 +240,6 @@ fn a_fault_in_a_listener_is_one_sentence() {
 fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let cases = [
         ("[tls.acme]\ndirectory = \"https://a\"\n", "tls.acme"),
-        (
-            "[[listener]]\nprotocol = \"imap\"\nbind = \"[::]:1\"\nproxy_protocol_from = [\"10.0.0.0/8\"]\n",
-            "listener[0].proxy_protocol_from",
-        ),
         ("login = \"secret\"\n", "backend.main.login"),
         ("login = \"bearer\"\n", "backend.main.login"),
         ("login = \"external\"\n", "backend.main.login"),

@@ -34,6 +34,7 @@ mod exchange;
 mod full_disk;
 mod hooked;
 mod imap;
+mod introduced;
 #[cfg(feature = "server")]
 mod issuer;
 mod kill;

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::{Base, backend_login};
+use super::{Base, backend_login, group};
 use crate::{
     config::{ConfigError, address, document::Document, raw, value::Span},
     model::{Login as UserLogin, Protocol},
@@ -40,6 +40,7 @@ fn one(
     super::at_least(document, &format!("{key}.timeout"), raw.timeout, Span::seconds(1))?;
     let servers = servers(document, &key, raw)?;
     Ok(upstream::Config {
+        group: group::resolve(document, &key, raw, &servers)?,
         name: name.into(),
         login: backend_login::login(document, base, &key, raw, &servers)?,
         servers,

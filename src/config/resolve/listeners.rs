@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::{
     config::{ConfigError, document::Document, raw},
     model::{Mechanism, Protocol},
-    net::{ListenerConfig, ListenerTls, Service},
+    net::{InvalidNetwork, ListenerConfig, ListenerTls, Network, Service},
     upstream,
 };
 
@@ -126,7 +126,21 @@ fn one(document: &Document<'_>, key: &str, raw: &raw::Listener) -> Result<Listen
             .error(&format!("{key}.client_certificates"), "needs TLS, and tls is \"none\"")
             .help("remove it, or write tls = \"implicit\""));
     }
-    Ok(ListenerConfig { service, bind, tls, mechanisms, client_certificates: raw.client_certificates })
+    let mut proxies = Vec::new();
+    for (index, text) in raw.proxy_protocol_from.iter().enumerate() {
+        let network: Network = text.parse().map_err(|error: InvalidNetwork| {
+            document.error(&format!("{key}.proxy_protocol_from[{index}]"), error.to_string())
+        })?;
+        proxies.push(network);
+    }
+    Ok(ListenerConfig {
+        service,
+        bind,
+        tls,
+        mechanisms,
+        client_certificates: raw.client_certificates,
+        proxy_protocol_from: proxies,
+    })
 }
 
 const fn service(raw: raw::Service) -> Service {

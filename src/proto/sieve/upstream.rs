@@ -13,7 +13,8 @@ use super::{
 use crate::{
     model::Secret,
     proto::{
-        Failure, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep, line::excerpt, sasl::ClientExchange,
+        ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep, line::excerpt,
+        sasl::ClientExchange,
     },
 };
 
@@ -54,6 +55,8 @@ enum State {
     Xclient,
     /// AUTHENTICATE was sent.
     Login(Box<ClientExchange>),
+    /// The server is known, and nobody is to log in yet.
+    Idle,
     Ready,
     Failed(Failure),
 }
@@ -62,6 +65,7 @@ enum State {
 #[derive(Debug, Default)]
 struct Capabilities {
     starttls: bool,
+    /// XCLIENT is understood, and was not sent yet.
     xclient: bool,
     unauthenticate: bool,
     mechanisms: Vec<String>,
@@ -128,9 +132,12 @@ impl SieveUpstream {
                 self.steps.push_back(UpstreamStep::Send(response));
                 Ok(())
             }
-            State::StartTls | State::Handshake | State::Xclient | State::Ready | State::Failed(_) => {
-                Err(protocol("an answer to no command"))
-            }
+            State::StartTls
+            | State::Handshake
+            | State::Xclient
+            | State::Idle
+            | State::Ready
+            | State::Failed(_) => Err(protocol("an answer to no command")),
         }
     }
 
@@ -183,7 +190,9 @@ impl SieveUpstream {
                 Ok(())
             }
             State::Login(exchange) => Err(exchange.refused(refusal(ending))),
-            State::Handshake | State::Ready | State::Failed(_) => Err(protocol("an answer to no command")),
+            State::Handshake | State::Idle | State::Ready | State::Failed(_) => {
+                Err(protocol("an answer to no command"))
+            }
         }
     }
 
@@ -223,18 +232,30 @@ impl SieveUpstream {
             client.ttl
         );
         self.send(command.as_bytes());
+        self.capabilities.xclient = false;
         self.state = State::Xclient;
         Ok(())
     }
 
     fn log_in(&mut self) -> Outcome {
         let Some((first, exchange)) = login::begin(&self.plan, &self.capabilities.mechanisms)? else {
-            self.ready();
+            let nobody = matches!(self.plan.login, LoginAs::Nobody);
+            if nobody {
+                self.idle()
+            } else {
+                self.ready()
+            }
             return Ok(());
         };
         self.steps.push_back(UpstreamStep::Send(first));
         self.state = State::Login(exchange);
         Ok(())
+    }
+
+    fn idle(&mut self) {
+        let offer = self.capabilities.offer.clone();
+        self.steps.push_back(UpstreamStep::Ready(Ready { offer, ..Ready::default() }));
+        self.state = State::Idle;
     }
 
     fn ready(&mut self) {
@@ -255,7 +276,12 @@ impl SieveUpstream {
 impl Upstream for SieveUpstream {
     fn receive(&mut self, octets: &[u8]) {
         match self.state {
-            State::Greeting | State::StartTls | State::Encrypted | State::Xclient | State::Login(_) => {
+            State::Greeting
+            | State::StartTls
+            | State::Encrypted
+            | State::Xclient
+            | State::Login(_)
+            | State::Idle => {
                 self.input.extend_from_slice(octets);
             }
             State::Handshake if !octets.is_empty() => self.state = State::Failed(injected()),
@@ -283,6 +309,19 @@ impl Upstream for SieveUpstream {
                     self.state = State::Failed(failure);
                 }
             }
+        }
+    }
+
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>) {
+        if !matches!(self.state, State::Idle) {
+            return;
+        }
+        self.plan.login = login;
+        self.plan.client = client;
+        let is_silent = self.line.is_empty() && self.input.is_empty();
+        let begun = if is_silent { self.introduce() } else { Err(protocol("it spoke before the login")) };
+        if let Err(failure) = begun {
+            self.state = State::Failed(failure);
         }
     }
 

@@ -2,6 +2,7 @@
 //! becomes for the client and for the operator.
 
 mod failures;
+mod groups;
 mod introductions;
 mod logins;
 mod servers;
