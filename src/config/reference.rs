@@ -102,7 +102,10 @@ const SECTIONS: &[Section] = &[
             ("sieve", E("[\"sieve+starttls://10.0.0.5:4190\"]")),
             ("allow_cleartext", D),
             ("login", D),
+            ("secrets", E("\"people\"")),
+            ("mechanisms", E("[\"PLAIN\"]")),
             ("login_name", D),
+            ("shared_login_name", E("'{domain}\\{local}\\{mailbox_local}'")),
             ("xclient", D),
             ("proxy_protocol", D),
             ("imap_id", D),
@@ -117,6 +120,19 @@ const SECTIONS: &[Section] = &[
             ("password", S("\"…\"")),
             ("password_file", S("\"master.password\"")),
             ("separator", S("\"*\"")),
+        ],
+    ),
+    example(
+        "[backend.main.bearer]",
+        "BackendBearer",
+        &[
+            ("url", S("\"https://login.example.org/token\"")),
+            ("client_id", S("\"bearward\"")),
+            ("client_secret", S("\"…\"")),
+            ("client_secret_file", S("\"bearer.secret\"")),
+            ("audience", S("\"mail\"")),
+            ("scope", S("\"mail\"")),
+            ("ca", S("\"certs/login-ca.pem\"")),
         ],
     ),
     section(
@@ -404,7 +420,18 @@ mod tests {
             "passwords",
         ]
         .into_iter()
-        .chain(["session", "limits", "store", "telemetry", "admin", "sni", "acme", "master"]);
+        .chain([
+            "shared_mailboxes",
+            "session",
+            "limits",
+            "store",
+            "telemetry",
+            "admin",
+            "sni",
+            "acme",
+            "master",
+            "bearer",
+        ]);
         let tables: BTreeSet<String> = tables.map(str::to_owned).collect();
         let mut seen = BTreeSet::new();
         for section in SECTIONS {

@@ -240,11 +240,6 @@ fn a_fault_in_a_listener_is_one_sentence() {
 fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let cases = [
         ("[tls.acme]\ndirectory = \"https://a\"\n", "tls.acme"),
-        ("login = \"secret\"\n", "backend.main.login"),
-        ("login = \"bearer\"\n", "backend.main.login"),
-        ("login = \"external\"\n", "backend.main.login"),
-        ("login = \"xclient\"\n", "backend.main.login"),
-        ("[[route]]\nlookup = \"x\"\nbackend = \"main\"\n", "route[0].lookup"),
         ("[[trusted_issuer]]\nurl = \"https://a\"\n", "trusted_issuer"),
         ("[directory]\nsource = [\"ldap\"]\n", "directory.source"),
         ("[passwords]\nmode = \"backend\"\n", "passwords.mode"),
@@ -498,4 +493,31 @@ proptest! {
     fn arbitrary_variables_never_panic(name in "BEARWARD_[A-Z0-9_]{0,30}", value in "\\PC{0,40}") {
         let _ = read_with(MINIMAL, &[(&name, &value)]);
     }
+}
+
+#[test]
+fn a_login_that_does_not_go_with_its_backend_is_refused_with_what_to_do() {
+    let bearer = "login = \"bearer\"\n[backend.main.bearer]\nclient_id = \"x\"\nurl = ";
+    for (more, key) in [
+        ("login = \"external\"\n", "backend.main.login"),
+        ("login = \"xclient\"\n", "backend.main.login"),
+        ("secrets = \"people\"\n", "backend.main.secrets"),
+        ("login = \"secret\"\nsecrets = \"nobody\"\n", "backend.main.secrets"),
+        ("[backend.main.bearer]\nurl = \"https://a/t\"\nclient_id = \"x\"\n", "backend.main.bearer"),
+        (&format!("{bearer}\"http://a.example/t\"\n"), "backend.main.bearer.url"),
+        (&format!("{bearer}\"https://u:p@a.example/t\"\n"), "backend.main.bearer.url"),
+        ("mechanisms = [\"EXTERNAL\"]\n", "backend.main.mechanisms[0]"),
+        ("mechanisms = [\"PLAIN\", \"APOP\"]\n", "backend.main.mechanisms[1]"),
+        ("login = \"bearer\"\nmechanisms = [\"PLAIN\"]\n", "backend.main.mechanisms[0]"),
+        ("shared_login_name = \"{user}\"\n", "backend.main.shared_login_name"),
+        ("login_name = \"{mailbox}\"\n", "backend.main.login_name"),
+    ] {
+        let error = read(&format!("{MINIMAL}{more}")).expect_err(more);
+        assert_eq!(error.key.as_deref(), Some(key), "{more}: {error}");
+    }
+    let good = format!("{bearer}\"https://a.example/t\"\n");
+    assert!(matches!(
+        read(&format!("{MINIMAL}{good}")).unwrap().config.backends[0].login,
+        Login::Bearer(Some(_))
+    ));
 }

@@ -46,7 +46,7 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) login_name: String,
     /// The login name when a user opens the mailbox of another: `{user}`, `{local}` and `{domain}` are the user's,
     /// `{mailbox}`, `{mailbox_local}` and `{mailbox_domain}` the other's. Exchange takes
-    /// `{domain}\\{local}\\{mailbox_local}`. Without it the login is the other mailbox's own; with the user's own password
+    /// `{domain}\{local}\{mailbox_local}`. Without it the login is the other mailbox's own; with the user's own password
     /// or token (`sealed`, `bearer`) it is refused then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) shared_login_name: Option<String>,

@@ -162,12 +162,16 @@ impl Pop3Upstream {
         else {
             return self.ask_capabilities();
         };
+        // Nothing here comes from the client but addresses, so that nothing needs quoting.
         let command = format!(
-            "XCLIENT ADDR={} PORT={} SESSION={} TTL={}",
+            "XCLIENT ADDR={} PORT={} DESTADDR={} DESTPORT={} SESSION={} TTL={} CLIENT-TRANSPORT={}",
             client.address.ip().to_canonical(),
             client.address.port(),
+            client.local.ip().to_canonical(),
+            client.local.port(),
             client.session,
-            client.ttl
+            client.ttl,
+            if client.encrypted { "TLS" } else { "insecure" }
         );
         self.send(&[command.as_bytes()]);
         self.capabilities.xclient = false;
