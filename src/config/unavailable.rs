@@ -4,7 +4,7 @@
 use super::{
     ConfigError,
     document::Document,
-    raw::{DirectorySource, PasswordMode, Root, Service},
+    raw::{DirectorySource, PasswordMode, Root},
 };
 
 /// Refuses the first key whose value asks for something that this version cannot do.
@@ -18,21 +18,8 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
         });
     }
     for (index, listener) in raw.listener.iter().flatten().enumerate() {
-        if listener.protocol == Service::Sieve {
-            return not_yet(&format!("listener[{index}].protocol"), "a listener for ManageSieve");
-        }
         if !listener.proxy_protocol_from.is_empty() {
             return not_yet(&format!("listener[{index}].proxy_protocol_from"), "taking PROXY headers");
-        }
-    }
-    for (name, backend) in &raw.backend {
-        if !backend.sieve.is_empty() {
-            return not_yet(&format!("backend.{name}.sieve"), "ManageSieve");
-        }
-    }
-    for (index, route) in raw.route.iter().enumerate() {
-        if route.lookup.is_some() {
-            return not_yet(&format!("route[{index}].lookup"), "routing by a look-up");
         }
     }
     if !raw.trusted_issuer.is_empty() {

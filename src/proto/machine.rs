@@ -184,7 +184,8 @@ pub struct FrontConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
     /// SMTP: EHLO lines (`PIPELINING`, `SIZE 10240000`, …) already filtered to what may be promised.
-    /// POP3: CAPA lines likewise. IMAP: capability words likewise.
+    /// POP3: CAPA lines likewise. IMAP: capability words likewise. ManageSieve: `SIEVE fileinto` and the like, one
+    /// word of a capability each.
     pub lines: Vec<String>,
 }
 
@@ -341,6 +342,9 @@ pub struct Ready {
     pub capabilities: String,
     /// What the server offered, for clients before login; same filter as [`Offer`].
     pub offer: Offer,
+    /// IMAP, ManageSieve: it offers UNAUTHENTICATE (RFC 8437, RFC 5804 §2.14), by which a client could log in as
+    /// someone else.
+    pub unauthenticate: bool,
     /// Octets that the server already sent behind its answer; they belong to the client.
     pub leftover: Vec<u8>,
 }
@@ -392,6 +396,9 @@ pub enum GuardViolation {
     /// A client's line longer than any the mail server could take.
     #[error("the client sent a line beyond all limits")]
     ClientLineTooLong,
+    /// A client's command cannot be followed, and half of it is with the mail server.
+    #[error("the client sent octets behind the literal of a command")]
+    ClientOutOfStep,
     /// The mail server's replies cannot be followed.
     #[error("the mail server's replies cannot be followed")]
     ServerOutOfStep,
@@ -442,8 +449,8 @@ pub fn downstream(protocol: Protocol, banner: Banner, config: FrontConfig) -> Op
     match protocol {
         Protocol::Imap => Some(Box::new(super::imap::ImapDownstream::new(banner, config))),
         Protocol::Pop3 => Some(Box::new(super::pop3::Pop3Downstream::new(banner, config))),
+        Protocol::Sieve => Some(Box::new(super::sieve::SieveDownstream::new(banner, config))),
         Protocol::Smtp => Some(Box::new(super::smtp::SmtpDownstream::new(banner, config))),
-        Protocol::Sieve => None,
     }
 }
 
@@ -452,7 +459,7 @@ pub fn upstream(protocol: Protocol, plan: UpstreamPlan) -> Option<Box<dyn Upstre
     match protocol {
         Protocol::Imap => Some(Box::new(super::imap::ImapUpstream::new(plan))),
         Protocol::Pop3 => Some(Box::new(super::pop3::Pop3Upstream::new(plan))),
+        Protocol::Sieve => Some(Box::new(super::sieve::SieveUpstream::new(plan))),
         Protocol::Smtp => Some(Box::new(super::smtp::SmtpUpstream::new(plan))),
-        Protocol::Sieve => None,
     }
 }

@@ -8,18 +8,17 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{
-    Config,
+    Config, guards,
     registry::Registry,
     sign_in::{SignedIn, sign_in, spoiled},
 };
 use crate::{
+    directory::Secrets,
     limits,
+    lookup::Lookups,
     model::{Protocol, SessionId},
     net::{ListenerConfig, ListenerTls},
-    proto::{
-        self, Accepted, Answer, Banner, Close, FrontConfig, Guard, Question, Step, TlsFacts, TlsState,
-        smtp::SmtpGuard,
-    },
+    proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsFacts, TlsState},
     relay::{self, EndReason, RelayEnd},
     telemetry::{Direction, Metrics, TlsVersion, Validations},
     tls::{MailStream, ServerConfig, TlsError},
@@ -50,6 +49,10 @@ pub struct Shared {
     pub refusals: RefusalPolicy,
     /// Where sessions go.
     pub backends: Arc<Backends>,
+    /// Directories that are asked about users.
+    pub lookups: Lookups,
+    /// Passwords of users at mail servers that the store keeps.
+    pub secrets: Arc<Secrets>,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Figures.
@@ -120,10 +123,7 @@ pub async fn run<P: Send + 'static>(
 async fn relay_session<H>(metrics: Arc<Metrics>, protocol: Protocol, handover: Handover, held: H) {
     let Handover { client, signed_in, first } = handover;
     let SignedIn { entry, upstream } = signed_in;
-    let guard: Option<Box<dyn Guard>> = match protocol {
-        Protocol::Smtp => Some(Box::new(SmtpGuard::new(&upstream.ready.offer))),
-        Protocol::Imap | Protocol::Pop3 | Protocol::Sieve => None,
-    };
+    let guard = guards::choose(protocol, &upstream.ready);
     let switch = Arc::clone(&entry.live().switch);
     let goodbye = goodbye_of(protocol);
     let end: RelayEnd =

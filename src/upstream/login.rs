@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{ClientId, GrantId, Right, Scope, SealedPassword, UnixTime},
+        model::{ClientId, GrantId, Right, Scope, SealedPassword, TokenHash, UnixTime},
         tls,
         upstream::{SecretSource, ServiceAccount},
     };
@@ -154,7 +154,7 @@ mod tests {
         Principal {
             mailbox: login.clone(),
             login,
-            right: Right::Grant(GrantId::generate()),
+            right: Right::Grant { grant: GrantId::generate(), token: TokenHash::new([0; 32]) },
             addresses: Vec::new(),
             token: Secret::copy_of(b"token"),
             client: ClientId::open(),

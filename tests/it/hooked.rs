@@ -13,9 +13,9 @@ use bearward::{
     model::{ClientId, GrantId, Login, Scope, TokenHash, UnixTime},
     store::{
         CheckItem, ClientRecord, ClientState, Clients, CodeRecord, Decided, DevicePoll, DeviceRecord, Ended,
-        Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, NewDevice, NewGrant, NewToken, Redeemed,
-        Renewal, Replaces, RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation,
-        SigningKeyRecord, Store, StoreError, TokenRecord, UserRecord, Users,
+        Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, NewDevice, NewGrant, NewToken, OutsideEnds,
+        Redeemed, Renewal, Replaces, RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation,
+        SigningKeyRecord, Store, StoreError, TokenRecord, UpstreamSecret, UpstreamSecrets, UserRecord, Users,
     },
 };
 use tokio::sync::Semaphore;
@@ -220,6 +220,26 @@ impl Clients for Hooked {
 }
 
 #[async_trait]
+impl UpstreamSecrets for Hooked {
+    async fn set_upstream_secret(&self, secret: UpstreamSecret) -> Result<(), StoreError> {
+        self.up()?.set_upstream_secret(secret).await
+    }
+    async fn upstream_secret(
+        &self,
+        user: &Login,
+        backend: &str,
+    ) -> Result<Option<UpstreamSecret>, StoreError> {
+        self.up()?.upstream_secret(user, backend).await
+    }
+    async fn upstream_secrets(&self) -> Result<Vec<UpstreamSecret>, StoreError> {
+        self.up()?.upstream_secrets().await
+    }
+    async fn remove_upstream_secret(&self, user: &Login, backend: &str) -> Result<bool, StoreError> {
+        self.up()?.remove_upstream_secret(user, backend).await
+    }
+}
+
+#[async_trait]
 impl Users for Hooked {
     async fn add_user(&self, user: UserRecord) -> Result<(), StoreError> {
         self.up()?.add_user(user).await
@@ -241,6 +261,16 @@ impl Users for Hooked {
     }
     async fn remove_user(&self, login: &Login, at: UnixTime) -> Result<Ended, StoreError> {
         self.up()?.remove_user(login, at).await
+    }
+}
+
+#[async_trait]
+impl OutsideEnds for Hooked {
+    async fn end_outside(&self, key: &TokenHash, at: UnixTime) -> Result<(), StoreError> {
+        self.up()?.end_outside(key, at).await
+    }
+    async fn outside_end(&self, key: &TokenHash) -> Result<Option<UnixTime>, StoreError> {
+        self.up()?.outside_end(key).await
     }
 }
 

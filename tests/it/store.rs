@@ -6,7 +6,9 @@ mod codes;
 mod devices;
 mod ephemeral;
 mod grants;
+mod outside;
 mod refresh;
+mod secrets;
 mod sqlite_file;
 mod users;
 
@@ -165,9 +167,12 @@ macro_rules! conformance {
                 clients::a_client_without_a_row_is_denied_and_allowed_again,
                 clients::a_denied_client_gets_no_grant,
                 clients::a_consent_is_remembered_for_one_person_and_one_client,
+                secrets::an_upstream_secret_is_one_users_at_one_backend,
                 users::a_user_comes_back_as_it_went_in,
                 users::a_changed_password_ends_the_users_grants_and_a_new_hash_does_not,
                 users::a_removed_user_leaves_no_grant_and_no_consent,
+                outside::an_end_elsewhere_is_told_and_remembered_by_its_key,
+                outside::an_end_elsewhere_is_forgotten_after_its_retention,
                 ephemeral::a_claim_is_taken_once_for_its_kind,
                 ephemeral::a_count_goes_up_until_the_end_that_its_first_set,
                 ephemeral::a_value_is_kept_until_its_end_or_until_it_is_forgotten,

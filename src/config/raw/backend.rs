@@ -17,7 +17,7 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) smtp: Vec<String>,
     /// POP3 servers: `pop3://`, `pop3s://`, `pop3+starttls://`.
     pub(in crate::config) pop3: Vec<String>,
-    /// ManageSieve servers: `sieve://`, `sieve+starttls://`.
+    /// ManageSieve servers: `sieve://`, `sieves://`, `sieve+starttls://`. The standard has the last; its port is 4190.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::config) sieve: Vec<String>,
     /// Allows clear connections to servers that are not on this machine.

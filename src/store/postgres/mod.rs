@@ -18,9 +18,11 @@ mod fault;
 mod grants;
 mod listen;
 mod migration;
+mod outside;
 mod revocations;
 mod row;
 mod runner;
+mod secret;
 mod signing_key;
 mod user;
 

@@ -6,16 +6,22 @@
 mod bearward;
 mod certificates;
 mod client;
+mod courier;
+mod cyrus;
 mod dovecot;
+mod exim;
+#[expect(dead_code, reason = "nothing here starts `bearward try`")]
+#[path = "../../support/ports.rs"]
+mod ports;
 mod postfix;
+mod unpacked;
 
 use std::{
     fs::{self, Permissions},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +31,11 @@ use tempfile::TempDir;
 pub(crate) use self::{
     bearward::{Backend, Bearward, Login},
     client::{Outcome, Target, python, run},
-    dovecot::Dovecot,
+    courier::Courier,
+    cyrus::Cyrus,
+    dovecot::{Dovecot, Introspection},
+    exim::Exim,
+    ports::Ports,
     postfix::Postfix,
 };
 
@@ -49,29 +59,42 @@ pub(crate) struct Process {
     name: &'static str,
 }
 
-/// Free loopback ports, held until they are handed out.
-pub(crate) struct Ports {
-    held: Vec<TcpListener>,
-}
-
 /// Dovecot and Postfix, as an operator has them: they know passwords, and nothing of tokens. Postfix ends first,
 /// because Dovecot's children wait for those who speak to them.
 pub(crate) struct Servers {
     pub(crate) postfix: Postfix,
     pub(crate) dovecot: Dovecot,
     pub(crate) folder: Folder,
+    _ports: Ports,
+}
+
+/// What Dovecot and Postfix take for a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// This machine's address, and any user.
+    Address,
+    /// A client certificate of the service account, which names the user for whom it acts. Dovecot alone.
+    Certificate,
+    Passwords,
+    /// Bearer tokens, which Dovecot asks an issuer about.
+    Tokens,
 }
 
 impl Servers {
     /// Starts both. `postfix_xclient`: whose XCLIENT Postfix takes.
     pub(crate) fn start(postfix_xclient: &str) -> Self {
+        Self::taking(Taking::Passwords, postfix_xclient)
+    }
+
+    /// Starts both, which take `taking`.
+    pub(crate) fn taking(taking: Taking, postfix_xclient: &str) -> Self {
         let folder = Folder::make();
         certificates::make(&folder);
-        let mut ports = Ports::take(12);
+        let mut ports = Ports::reserve();
         let postfix_ports = postfix::PostfixPorts::take(&mut ports);
-        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain);
-        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient);
-        Self { postfix, dovecot, folder }
+        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain, taking);
+        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient, taking);
+        Self { postfix, dovecot, folder, _ports: ports }
     }
 }
 
@@ -140,25 +163,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Ports {
-    /// Below the range that the system gives to outgoing connections, from a place that no other test begins at,
-    /// be it in this process or in another.
-    pub(crate) fn take(count: usize) -> Self {
-        static TAKEN: AtomicU16 = AtomicU16::new(0);
-        let before = TAKEN.fetch_add(1, Ordering::Relaxed);
-        let start = 15_000 + (std::process::id() as u16).wrapping_add(before).wrapping_mul(61) % 15_000;
-        let held = (start..32_000)
-            .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-            .take(count)
-            .collect();
-        Self { held }
-    }
-
-    pub(crate) fn next(&mut self) -> u16 {
-        self.held.pop().unwrap().local_addr().unwrap().port()
     }
 }
 
