@@ -131,7 +131,7 @@ fn xclient_names_the_user_with_the_address_in_one_command_and_sends_no_auth() {
         [vec![send("220 hello\r\n")], hello("250-hello\r\n250 AUTH PLAIN\r\n")].concat(),
         [refused, vec![until("XCLIENT "), until("\r\n"), send("550 5.7.0 no\r\n")]].concat(),
     ] {
-        upstream.play(script);
+        let (upstream, serve) = scene("smtp", "login = \"xclient\"\n", script);
         serve.sign_in("smtp", &serve.token(ALICE), "NOOP\r\n").expect(needs_operator("smtp"));
         assert!(!upstream.ended("EHLO").text().contains("NOOP"));
     }
