@@ -44,6 +44,15 @@ fn invitation(document: &TrialDocument) -> String {
         ));
     }
     text.push_str(&format!(
+        "\nlist the Sieve scripts (curl does not speak ManageSieve):\n\n  \
+         printf 'AUTHENTICATE \"XOAUTH2\" \"%s\"\\r\\nLISTSCRIPTS\\r\\nLOGOUT\\r\\n' \
+         \"$(printf 'user=%s\\001auth=Bearer %s\\001\\001' '{user}' {token} | base64 -w0)\" | \
+         openssl s_client -quiet -verify_return_error -CAfile {ca} -starttls sieve -connect '{hostname}:{sieve}'\n",
+        token = quoted(&document.access_token),
+        ca = quoted(&document.ca_file.display().to_string()),
+        sieve = ports.sieve,
+    ));
+    text.push_str(&format!(
         "\nget new tokens with the refresh token, which works once:\n\n  curl -sS --cacert {ca} -d \
          grant_type=refresh_token -d client_id={client} -d refresh_token={refresh} {issuer}/oauth/token\n",
         ca = quoted(&document.ca_file.display().to_string()),

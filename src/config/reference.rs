@@ -7,6 +7,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::{raw, resolve};
+use crate::model::Protocol;
 
 const HEAD: &str = "\
 Bearward's configuration. Every value below is the default, except hostname and the servers of [backend.main],
@@ -317,9 +318,10 @@ fn write_keys(text: &mut String, keys: &[(&str, Show)], definition: &Value, defa
     }
 }
 
-/// The standard listeners; the documentation of the keys stands at the first.
+/// The standard listeners of the sample backend; the documentation of the keys stands at the first.
 fn write_listeners(text: &mut String, section: &Section, definition: &Value) {
-    for (index, listener) in resolve::standard_listeners(|_| true).iter().enumerate() {
+    let has_servers = |protocol| protocol != Protocol::Sieve;
+    for (index, listener) in resolve::standard_listeners(has_servers).iter().enumerate() {
         let values = serde_json::to_value(listener).unwrap_or_default();
         if index > 0 {
             text.push('\n');

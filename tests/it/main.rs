@@ -53,6 +53,10 @@ mod sasl_oracle;
 #[cfg(feature = "server")]
 mod sealing;
 mod sessions;
+mod sieve_downstream;
+mod sieve_guard;
+mod sieve_served;
+mod sieve_upstream;
 mod signing_keys;
 mod smtp;
 mod smtp_guard;

@@ -292,6 +292,11 @@ pub(crate) fn before_login(protocol: &str) -> Vec<Act> {
             until("AUTH PLAIN "),
             until("\r\n"),
         ],
+        "sieve" => vec![
+            send("\"SIEVE\" \"fileinto\"\r\n\"SASL\" \"PLAIN\"\r\nOK\r\n"),
+            until("AUTHENTICATE \"PLAIN\" "),
+            until("\r\n"),
+        ],
         _ => vec![
             send("220 hello\r\n"),
             until("EHLO "),
@@ -308,6 +313,7 @@ pub(crate) fn login_taken(protocol: &str) -> Vec<Act> {
     match protocol {
         "imap" => vec![send("L OK [CAPABILITY IMAP4rev1 IDLE] welcome\r\n")],
         "pop3" => vec![send("+OK welcome\r\n")],
+        "sieve" => vec![send("OK\r\n")],
         _ => vec![
             send("235 2.7.0 welcome\r\n"),
             until("EHLO "),

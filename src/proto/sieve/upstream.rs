@@ -92,10 +92,8 @@ impl SieveUpstream {
 
     /// Reads one line. `Ok(false)` when more octets are needed.
     fn advance(&mut self) -> Result<bool, Failure> {
-        let (taken, ended) = self
-            .scanner
-            .take(&self.input)
-            .map_err(|Malformed| protocol_at("no reply of ManageSieve", &self.line))?;
+        let (taken, ended) =
+            self.scanner.take(&self.input).map_err(|Malformed| protocol("a line without a certain end"))?;
         self.octets = self.octets.saturating_add(taken);
         if self.octets > MAX_OCTETS {
             return Err(protocol("it says too much before the login is done"));
