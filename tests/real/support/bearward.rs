@@ -45,6 +45,7 @@ pub(crate) struct Backend {
     pub(crate) imap: String,
     pub(crate) pop3: String,
     pub(crate) smtp: String,
+    pub(crate) sieve: String,
     /// More lines of `[backend.main]`.
     pub(crate) more: &'static str,
 }
@@ -56,13 +57,19 @@ impl Backend {
             imap: format!("imap+starttls://localhost:{}", servers.dovecot.imap),
             pop3: format!("pop3s://localhost:{}", servers.dovecot.pop3s),
             smtp: format!("smtp+starttls://localhost:{}", servers.postfix.ports.submission),
+            sieve: format!("sieve+starttls://localhost:{}", servers.dovecot.sieve),
             more: "",
         }
     }
 
     /// The protocols that the backend speaks, with their servers.
     fn spoken(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all = [("imap", self.imap.as_str()), ("pop3", &self.pop3), ("smtp", &self.smtp)];
+        let all = [
+            ("imap", self.imap.as_str()),
+            ("pop3", &self.pop3),
+            ("smtp", &self.smtp),
+            ("sieve", &self.sieve),
+        ];
         all.into_iter().filter(|(_, server)| !server.is_empty())
     }
 
@@ -80,6 +87,7 @@ impl Target {
             ("pop3", self.pop3s, "implicit"),
             ("smtp", self.smtps, "implicit"),
             ("smtp", self.smtp, "starttls"),
+            ("sieve", self.sieve, "starttls"),
         ];
         all.into_iter().filter(|(protocol, ..)| backend.speaks(protocol))
     }
@@ -102,6 +110,7 @@ impl Bearward {
             pop3s: ports.take(),
             smtps: ports.take(),
             smtp: ports.take(),
+            sieve: ports.take(),
             https: ports.take(),
         });
         let mut text = configuration(folder, &data, &target, login, backend, log);
