@@ -133,7 +133,7 @@ fn dovecot_and_postfix_take_the_token_itself_and_ask_its_issuer() {
     let bearward = Bearward::start_with(house.folder, Login::Bearer, &house.backend, "info");
     let added = bearward.command(&["client", "add", "--name", "Dovecot", "--introspect", "--json"], "");
     let added: serde_json::Value = serde_json::from_str(&added).unwrap();
-    servers.dovecot.asks(&Introspection {
+    servers.ask(&Introspection {
         port: bearward.target.https,
         client: added["client_id"].as_str().unwrap(),
         secret: added["client_secret"].as_str().unwrap(),

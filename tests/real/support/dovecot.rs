@@ -128,7 +128,7 @@ impl Dovecot {
     }
 
     /// Tells it where to ask about tokens, and has it read that.
-    pub(crate) fn asks(&self, introspection: &Introspection<'_>) {
+    pub(super) fn asks(&self, introspection: &Introspection<'_>) {
         let Introspection { port, client, secret, ca } = introspection;
         let text = format!(
             "introspection_mode = post\nintrospection_url = https://{client}:{secret}@localhost:{port}/oauth/introspect\n\
