@@ -204,6 +204,30 @@ fn courier_takes_cram_md5() {
 }
 
 #[test]
+fn courier_lets_no_account_act_for_another() {
+    let server = Courier::start(&["PLAIN"]);
+    refuses(&courier(&server), Login::Authzid);
+}
+
+#[test]
+fn cyrus_knows_no_master_user() {
+    refuses(&cyrus(&Cyrus::start("PLAIN")), Login::Master);
+}
+
+/// The server does not take this login, which is told as a temporary failure: the token was good.
+#[track_caller]
+fn refuses(house: &House<'_>, login: Login) {
+    let bearward = Bearward::start_with(house.folder, login, &house.backend, "info");
+    let (ca, token) = (house.folder.ca(), bearward.token(ALICE));
+    let (url, user) = (format!("imaps://localhost:{}", bearward.target.imaps), format!("{ALICE}:"));
+    let arguments =
+        ["-sS", "-v", "--cacert", ca.to_str().unwrap(), "--oauth2-bearer", &token, "-u", &user, &url];
+    let said = run(house.folder, "curl", &arguments, None).refused();
+    assert!(said.contains("[UNAVAILABLE]"), "{said}");
+    assert!(bearward.log().contains("outcome=\"backend_refused\""), "{}", bearward.log());
+}
+
+#[test]
 fn courier_serves_users_with_their_own_passwords() {
     let server = Courier::start(&["PLAIN", "LOGIN"]);
     courier(&server).serves(Login::Sealed);
