@@ -26,7 +26,7 @@ pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, Tri
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{admin, directory, issuer, limits, net, session, store, telemetry, tls, upstream};
+use crate::{admin, directory, issuer, limits, lookup, net, session, store, telemetry, tls, upstream};
 
 /// Everything that `serve` needs, checked.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub backends: Vec<upstream::Config>,
     /// Routes, first match wins.
     pub routes: Vec<upstream::Route>,
+    /// Look-ups, which others refer to by name.
+    pub lookups: Vec<lookup::Config>,
     /// The built-in issuer.
     pub issuer: issuer::Config,
     /// Who may sign in.

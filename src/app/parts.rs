@@ -11,9 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_store};
 use crate::{
     admin::BindError,
-    directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
+    directory::{
+        self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck, SecretError,
+        Secrets,
+    },
     issuer::{Issuer, IssuerError},
     limits::Connections,
+    lookup::{Lookups, LookupsError},
     model::{GrantId, Scope, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
     session::{Registry, Shared},
@@ -77,12 +81,18 @@ pub enum AppError {
     /// The issuer's keys cannot be used.
     #[error("{0}")]
     Issuer(#[from] IssuerError),
+    /// A look-up's files cannot be used.
+    #[error("{0}")]
+    Lookups(#[from] LookupsError),
     /// A socket cannot be bound.
     #[error("{0}")]
     Net(#[from] NetError),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
+    /// The key of users' passwords cannot be derived.
+    #[error("{0}")]
+    Secrets(#[from] SecretError),
     /// The store cannot be opened.
     #[error("the store cannot be opened: {0}")]
     Store(#[from] StoreError),
@@ -103,12 +113,10 @@ impl Parts {
         let tls_asking = ServerTls::asking(&certificates, config.tls.min_version)?;
         let client_authorities = ClientAuthorities::load(config.tls.client_ca.as_deref())?;
         let metrics = Arc::new(Metrics::new());
-        let backends = Arc::new(Backends::new(
-            config.backends.clone(),
-            config.routes.clone(),
-            &config.hostname,
-            &metrics,
-        )?);
+        let lookups = Lookups::new(&config.lookups)?;
+        let backends =
+            Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics)?;
+        let backends = Arc::new(backends.with_lookups(lookups.clone()));
         let directory = directory(&config.directory, &backends, &store)?;
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
@@ -119,6 +127,7 @@ impl Parts {
             audience: config.issuer.audience().into(),
             cache_entries: CACHED_TOKENS,
         };
+        let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
         let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
         let shared = Arc::new(Shared {
             config: config.session.clone(),
@@ -131,6 +140,8 @@ impl Parts {
             validations: metrics.validations(&config.issuer.url),
             refusals: RefusalPolicy::new(),
             backends,
+            lookups,
+            secrets,
             registry: Arc::new(Registry::default()),
             metrics,
             drain: CancellationToken::new(),

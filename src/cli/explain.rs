@@ -57,7 +57,7 @@ async fn decide(
     let request = Request { protocol, authzid, certificate: None };
     let mut explanation = validator(config).await?.explain(token, &request, UnixTime::now()).await;
     if explanation.outcome == Outcome::Ok {
-        add_route(config, protocol, &mut explanation);
+        add_route(config, protocol, &mut explanation).await;
     }
     Ok(explanation)
 }
@@ -98,9 +98,17 @@ async fn validator(config: &Config) -> Result<Validator, Failure> {
 }
 
 /// Where the session would go, for a token that is good.
-fn add_route(config: &Config, protocol: Protocol, explanation: &mut Explanation) {
+async fn add_route(config: &Config, protocol: Protocol, explanation: &mut Explanation) {
     let Some(user) = &explanation.user else { return };
-    let backends: Vec<String> = open::backends_of(config, user)
+    let backends = match open::backends_of(config, user).await {
+        Ok(backends) => backends,
+        Err(failure) => {
+            explanation.outcome = Outcome::BackendUnreachable;
+            explanation.steps.push(bad("route", failure.message().to_owned()));
+            return;
+        }
+    };
+    let backends: Vec<String> = backends
         .into_iter()
         .filter(|backend| backend.servers.iter().any(|server| server.protocol == protocol))
         .map(|backend| format!("{} ({})", backend.name, login(&backend.login)))

@@ -22,11 +22,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
             return not_yet(&format!("listener[{index}].proxy_protocol_from"), "taking PROXY headers");
         }
     }
-    for (index, route) in raw.route.iter().enumerate() {
-        if route.lookup.is_some() {
-            return not_yet(&format!("route[{index}].lookup"), "routing by a look-up");
-        }
-    }
     if !raw.trusted_issuer.is_empty() {
         return not_yet("trusted_issuer", "trusting another issuer");
     }

@@ -13,7 +13,9 @@ use super::{
     sign_in::{SignedIn, sign_in, spoiled},
 };
 use crate::{
+    directory::Secrets,
     limits,
+    lookup::Lookups,
     model::{Protocol, SessionId},
     net::{ListenerConfig, ListenerTls},
     proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsFacts, TlsState},
@@ -47,6 +49,10 @@ pub struct Shared {
     pub refusals: RefusalPolicy,
     /// Where sessions go.
     pub backends: Arc<Backends>,
+    /// Directories that are asked about users.
+    pub lookups: Lookups,
+    /// Passwords of users at mail servers that the store keeps.
+    pub secrets: Arc<Secrets>,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Figures.

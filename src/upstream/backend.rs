@@ -14,12 +14,12 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{
-    Config, Login, Route, RouteKey, Server, connect, connect::LoggedIn, connect::LoginError, login,
-    route::possible_backends, token_exchange::TokenExchange,
+    Config, Login, Route, RouteError, RouteKey, Router, Server, connect, connect::LoggedIn,
+    connect::LoginError, login, token_exchange::TokenExchange,
 };
 use crate::{
     http::HttpError,
-    lookup,
+    lookup::{self, Lookups},
     model::{Login as UserLogin, Principal, Protocol, Secret, SessionId, UnixTime},
     proto::{ClientFacts, Failure, LoginAs, Offer},
     telemetry::Metrics,
@@ -290,7 +290,7 @@ impl Seen {
 #[derive(Debug)]
 pub struct Backends {
     backends: Vec<Arc<Backend>>,
-    routes: Vec<Route>,
+    router: Router,
 }
 
 impl Backends {
@@ -305,7 +305,14 @@ impl Backends {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, BackendsError> {
         let build = |config| Backend::new(config, Arc::clone(hostname), Arc::clone(metrics)).map(Arc::new);
-        Ok(Self { backends: configs.into_iter().map(build).collect::<Result<_, _>>()?, routes })
+        let router = Router::new(routes, &configs, Lookups::default());
+        Ok(Self { backends: configs.into_iter().map(build).collect::<Result<_, _>>()?, router })
+    }
+
+    /// The same, with the look-ups that its routes name.
+    #[must_use]
+    pub fn with_lookups(self, lookups: Lookups) -> Self {
+        Self { router: self.router.with_lookups(lookups), ..self }
     }
 
     /// Every backend.
@@ -313,25 +320,35 @@ impl Backends {
         self.backends.iter()
     }
 
-    /// The backend for a session: the first route that matches; without routes, the only backend.
-    pub fn route(&self, key: &RouteKey<'_>) -> Option<&Arc<Backend>> {
-        if self.routes.is_empty() {
-            return match self.backends.as_slice() {
-                [only] => Some(only),
-                [] | [_, _, ..] => None,
-            };
-        }
-        let name = &self.routes.iter().find(|route| route.matches(key))?.backend;
-        self.backends.iter().find(|backend| backend.config.name == *name)
+    /// The backend for a session, and what the look-up that led there says of the user.
+    ///
+    /// # Errors
+    /// [`RouteError`].
+    pub async fn route(
+        &self,
+        key: &RouteKey<'_>,
+    ) -> Result<(&Arc<Backend>, Option<lookup::Entry>), RouteError> {
+        let target = self.router.route(key).await?;
+        let backend = self.find(&target.backend).ok_or(RouteError::NoRoute)?;
+        Ok((backend, target.entry))
     }
 
-    /// The backends that this user's sessions may go to, the likeliest first.
-    pub fn possible(&self, login: &UserLogin) -> Vec<&Arc<Backend>> {
-        if self.routes.is_empty() {
-            return if let [only] = self.backends.as_slice() { vec![only] } else { Vec::new() };
-        }
-        let find = |name| self.backends.iter().find(|backend| &*backend.config.name == name);
-        possible_backends(&self.routes, login).into_iter().filter_map(find).collect()
+    /// The backends that this user's sessions may go to, the likeliest first, as [`Router::possible`] says.
+    ///
+    /// # Errors
+    /// [`RouteError`] of a look-up.
+    pub async fn possible(
+        &self,
+        login: &UserLogin,
+        client: IpAddr,
+    ) -> Result<Vec<(&Arc<Backend>, Option<lookup::Entry>)>, RouteError> {
+        let targets = self.router.possible(login, client).await?;
+        let found = |target: super::Target| Some((self.find(&target.backend)?, target.entry));
+        Ok(targets.into_iter().filter_map(found).collect())
+    }
+
+    fn find(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.backends.iter().find(|backend| &*backend.config.name == name)
     }
 
     /// What a client may be promised before its backend is known: what all backends of the protocol keep.

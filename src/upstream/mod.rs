@@ -20,7 +20,7 @@ mod token_exchange;
 pub use backend::{Backend, Backends, BackendsError, Probe};
 pub use connect::{Blame, LoggedIn, LoginError};
 pub use login::PlanError;
-pub use route::{RouteKey, possible_backends};
+pub use route::{RouteError, RouteKey, Router, Target};
 pub use token_exchange::Config as TokenExchangeConfig;
 
 use std::{sync::Arc, time::Duration};
@@ -154,8 +154,8 @@ pub enum LoginNamePart {
 pub struct Route {
     /// What must match.
     pub matches: RouteMatch,
-    /// The backend's name.
-    pub backend: Arc<str>,
+    /// The backend's name. Beside a look-up it is where the look-up names none, and may be left out.
+    pub backend: Option<Arc<str>>,
 }
 
 /// What a route looks at.
@@ -163,6 +163,8 @@ pub struct Route {
 pub enum RouteMatch {
     /// The domain of the login name.
     Domain(String),
+    /// Whether the look-up of that name knows the user. It may name the backend, and a server of it.
+    Lookup(Arc<str>),
     /// The listener's address.
     Listener(std::net::SocketAddr),
     /// The server name of the TLS handshake.

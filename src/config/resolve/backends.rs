@@ -153,19 +153,35 @@ pub(super) fn routes(
     let mut routes = Vec::new();
     for (index, route) in raw.route.iter().enumerate() {
         let key = format!("route[{index}]");
-        let Some(backend) = backends.iter().find(|backend| *backend.name == *route.backend) else {
-            let known: Vec<&str> = backends.iter().map(|backend| &*backend.name).collect();
-            return Err(document
-                .error(
-                    &format!("{key}.backend"),
-                    format!("there is no backend \"{}\"", route.backend.escape_debug()),
-                )
-                .help(format!("known: {}", known.join(", "))));
+        let backend = match &route.backend {
+            Some(name) => Some(existing(document, &key, name, backends)?),
+            None if route.lookup.is_some() => None,
+            None => {
+                return Err(document.error(&key, "leads to no backend").help("write backend = \"main\""));
+            }
         };
+        if let Some(name) = &route.lookup {
+            super::lookups::must_exist(document, raw, &format!("{key}.lookup"), name)?;
+        }
         let matches = condition(document, &key, route, listeners)?;
-        routes.push(Route { matches, backend: Arc::clone(&backend.name) });
+        routes.push(Route { matches, backend });
     }
     Ok(routes)
+}
+
+fn existing(
+    document: &Document<'_>,
+    key: &str,
+    name: &str,
+    backends: &[upstream::Config],
+) -> Result<Arc<str>, ConfigError> {
+    let backend = backends.iter().find(|backend| *backend.name == *name);
+    backend.map(|backend| Arc::clone(&backend.name)).ok_or_else(|| {
+        let known: Vec<&str> = backends.iter().map(|backend| &*backend.name).collect();
+        document
+            .error(&format!("{key}.backend"), format!("there is no backend \"{}\"", name.escape_debug()))
+            .help(format!("known: {}", known.join(", ")))
+    })
 }
 
 fn condition(
@@ -175,8 +191,8 @@ fn condition(
     listeners: &[ListenerConfig],
 ) -> Result<RouteMatch, ConfigError> {
     let wrong = |name: &str, message: &str| document.error(&format!("{key}.{name}"), message);
-    match (&route.domain, &route.user, &route.listener, &route.sni) {
-        (Some(domain), None, None, None) => {
+    match (&route.domain, &route.user, &route.listener, &route.sni, &route.lookup) {
+        (Some(domain), None, None, None, None) => {
             let domain = domain.to_ascii_lowercase();
             // Login names are UTF-8, so their domains may be too.
             UserLogin::parse(&format!("a@{domain}"))
@@ -185,24 +201,25 @@ fn condition(
                 .map(|_| RouteMatch::Domain(domain))
                 .ok_or_else(|| wrong("domain", "must be a domain such as \"example.org\""))
         }
-        (None, Some(user), None, None) => UserLogin::parse(user)
+        (None, Some(user), None, None, None) => UserLogin::parse(user)
             .map(|login| RouteMatch::User(login.as_str().to_owned()))
             .map_err(|error| wrong("user", &error.to_string())),
-        (None, None, Some(listener), None) => {
+        (None, None, Some(listener), None, None) => {
             let bind: Option<SocketAddr> = listener.parse().ok();
             bind.filter(|bind| listeners.iter().any(|listener| listener.bind == *bind))
                 .map(RouteMatch::Listener)
                 .ok_or_else(|| wrong("listener", "must be the bind of a listener"))
         }
-        (None, None, None, Some(sni)) => {
+        (None, None, None, Some(sni), None) => {
             if !address::is_host_name(sni) {
                 return Err(wrong("sni", "must be a host name"));
             }
             Ok(RouteMatch::Sni(sni.to_ascii_lowercase()))
         }
-        (None, None, None, None) => Err(document
+        (None, None, None, None, Some(name)) => Ok(RouteMatch::Lookup(name.as_str().into())),
+        (None, None, None, None, None) => Err(document
             .error(key, "says nothing to match")
-            .help("write one of domain, user, listener and sni")),
+            .help("write one of domain, user, listener, sni and lookup")),
         _ => Err(document
             .error(key, "has more than one condition")
             .help("keep one, and write a route for each")),

@@ -4,6 +4,7 @@ mod backend_login;
 mod backends;
 mod issuer;
 mod listeners;
+mod lookups;
 mod store;
 
 use std::{
@@ -33,6 +34,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let hostname = hostname(document, raw)?;
     raw.data_dir = base.join(&raw.data_dir);
     let backends = backends::backends(document, &base, raw)?;
+    let lookups = lookups::lookups(document, &base, raw)?;
     let listeners = listeners::listeners(document, raw, &backends)?;
     let routes = backends::routes(document, raw, &backends, &listeners)?;
     let telemetry = telemetry(document, &raw.telemetry)?;
@@ -44,6 +46,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
         directory: directory(document, raw, &backends)?,
         backends,
         routes,
+        lookups,
         session: session(&raw.session),
         limits: limits(document, &raw.limits)?,
         store: store::store(document, &base, raw)?,
