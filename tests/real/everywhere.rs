@@ -109,6 +109,11 @@ fn dovecot_and_postfix_serve_users_with_their_own_passwords() {
 }
 
 #[test]
+fn dovecot_and_postfix_serve_users_whose_passwords_are_kept_elsewhere() {
+    dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Secret);
+}
+
+#[test]
 fn dovecot_and_postfix_serve_a_master_user() {
     dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Master);
 }
@@ -189,6 +194,11 @@ fn cyrus_takes_scram_and_never_sees_a_password() {
 }
 
 #[test]
+fn cyrus_serves_users_whose_passwords_are_kept_elsewhere() {
+    cyrus(&Cyrus::start("PLAIN SCRAM-SHA-256")).serves(Login::Secret);
+}
+
+#[test]
 fn cyrus_takes_scram_of_a_proxy_account() {
     cyrus(&Cyrus::start("SCRAM-SHA-256")).serves(Login::Authzid);
 }
@@ -196,6 +206,11 @@ fn cyrus_takes_scram_of_a_proxy_account() {
 #[test]
 fn cyrus_takes_cram_md5() {
     cyrus(&Cyrus::start("CRAM-MD5")).serves(Login::Sealed);
+}
+
+#[test]
+fn courier_serves_users_whose_passwords_are_kept_elsewhere() {
+    courier(&Courier::start(&["PLAIN"])).serves(Login::Secret);
 }
 
 #[test]
@@ -214,7 +229,7 @@ fn cyrus_knows_no_master_user() {
     refuses(&cyrus(&Cyrus::start("PLAIN")), Login::Master);
 }
 
-/// The server does not take this login, which is told as a temporary failure: the token was good.
+/// The server does not take this login, which is told as the operator's fault: the token was good.
 #[track_caller]
 fn refuses(house: &House<'_>, login: Login) {
     let bearward = Bearward::start_with(house.folder, login, &house.backend, "info");
@@ -223,7 +238,7 @@ fn refuses(house: &House<'_>, login: Login) {
     let arguments =
         ["-sS", "-v", "--cacert", ca.to_str().unwrap(), "--oauth2-bearer", &token, "-u", &user, &url];
     let said = run(house.folder, "curl", &arguments, None).refused();
-    assert!(said.contains("[UNAVAILABLE]"), "{said}");
+    assert!(said.contains("[CONTACTADMIN]"), "{said}");
     assert!(bearward.log().contains("outcome=\"backend_refused\""), "{}", bearward.log());
 }
 
@@ -253,6 +268,11 @@ fn exim_serves_a_master_user() {
     let server = Exim::start(&Exim::master_user(), SIGNED_IN);
     exim(&server).serves(Login::Master);
     assert!(server.log().contains(&format!("A=plain:{ALICE}")), "{}", server.log());
+}
+
+#[test]
+fn exim_serves_users_whose_passwords_are_kept_elsewhere() {
+    exim(&Exim::start(&Exim::passwords(), SIGNED_IN)).serves(Login::Secret);
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use super::{
-    ALICE, ALICE_PASSWORD, BOB_PASSWORD, Folder, MASTER, MASTER_PASSWORD, Ports, Process, Servers, Target,
-    read,
+    ALICE, ALICE_PASSWORD, BOB, BOB_PASSWORD, Folder, MASTER, MASTER_PASSWORD, Ports, Process, Servers,
+    Target, read,
 };
 
 /// How Bearward logs in to the mail servers.
@@ -210,6 +211,9 @@ fn configuration(
         Login::Xclient => "xclient",
     };
     let _ = writeln!(text, "[backend.main]\nlogin = \"{how}\"\n{}", backend.more);
+    if login == Login::Secret {
+        text += "secrets = \"passwords\"\n";
+    }
     for (protocol, server) in backend.spoken() {
         let _ = writeln!(text, "{protocol} = [\"{server}\"]");
     }
@@ -222,11 +226,24 @@ fn configuration(
         let tls = tls.display();
         let _ = writeln!(text, "certificate = \"{tls}/client.pem\"\nprivate_key = \"{tls}/client.key\"");
     }
+    if login == Login::Secret {
+        let _ =
+            writeln!(text, "[lookup.passwords]\nkind = \"file\"\npath = \"{}\"", passwords(folder).display());
+    }
     let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
     // Some clients never answer an error challenge, and wait.
     let _ = writeln!(text, "[limits]\ndummy_response_timeout = \"1s\"");
     let _ = writeln!(text, "[telemetry]\nlog = \"{log}\"\nmetrics = \"off\"");
     text
+}
+
+/// A look-up's file with the users' passwords at the mail servers.
+fn passwords(folder: &Folder) -> PathBuf {
+    let file = folder.sub("bearward").join("passwords.toml");
+    let entry = |user: &str, password: &str| format!("[\"{user}\"]\npassword = \"{password}\"\n");
+    fs::write(&file, entry(ALICE, ALICE_PASSWORD) + &entry(BOB, BOB_PASSWORD)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    file
 }
 
 /// Writes the mail listeners of `target`, each with the line `more`.
