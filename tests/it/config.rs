@@ -465,7 +465,9 @@ fn every_example_is_accepted() {
     for name in ["certs/fullchain.pem", "certs/privkey.pem", "master.password"] {
         fs::write(folder.path().join(name), "x").unwrap();
     }
-    for name in ["bearward.toml", "dovecot.toml", "minimal.toml", "postfix.toml"] {
+    for name in
+        ["bearward.toml", "courier.toml", "cyrus.toml", "dovecot.toml", "minimal.toml", "postfix.toml"]
+    {
         let text = fs::read_to_string(tree.join(name)).unwrap();
         let loaded = config::parse(&text, &folder.path().join(name), []);
         assert!(loaded.is_ok(), "{name}: {}", loaded.unwrap_err());

@@ -43,6 +43,7 @@ fn the_clients_address_arrives_by_proxy_header() {
         imap: format!("imap://127.0.0.1:{}", servers.dovecot.imap_behind_proxy),
         pop3: format!("pop3://127.0.0.1:{}", servers.dovecot.pop3_behind_proxy),
         smtp: format!("smtp+starttls://localhost:{}", servers.postfix.ports.behind_proxy),
+        sieve: String::new(),
         more: "proxy_protocol = \"v2\"\nxclient = \"off\"\nimap_id = false",
     };
     let bearward = Bearward::start_with(&servers.folder, Login::Master, &backend, "info");

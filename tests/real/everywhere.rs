@@ -23,19 +23,26 @@ impl House<'_> {
     #[track_caller]
     fn serves(&self, login: Login) -> Bearward {
         let bearward = Bearward::start_with(self.folder, login, &self.backend, "info");
+        self.holds_sessions(&bearward);
+        bearward
+    }
+
+    /// Runs the session through `bearward`.
+    #[track_caller]
+    fn holds_sessions(&self, bearward: &Bearward) {
         let port = |protocol: &str, port: u16| {
             if self.backend.speaks(protocol) { port.to_string() } else { "-".to_owned() }
         };
         let target = &bearward.target;
-        let ports = [("imap", target.imaps), ("pop3", target.pop3s), ("smtp", target.smtps)]
-            .map(|(protocol, number)| port(protocol, number));
+        let ports =
+            [("imap", target.imaps), ("pop3", target.pop3s), ("smtp", target.smtps), ("sieve", target.sieve)]
+                .map(|(protocol, number)| port(protocol, number));
         let (alice, bob) = (bearward.token(ALICE), bearward.token(BOB));
         let (ca, large) = (self.folder.ca(), self.large());
         let mut arguments = vec![ca.to_str().unwrap(), large.to_str().unwrap()];
         arguments.extend(ports.iter().map(String::as_str));
         arguments.extend([self.delivered.to_str().unwrap(), ALICE, &alice, BOB, &bob]);
         python(self.folder, "mailbox.py", &arguments).ok();
-        bearward
     }
 
     /// A message of [`LARGE`] octets that lacks nothing a mail server would add, as a file.
@@ -73,6 +80,7 @@ fn cyrus(cyrus: &Cyrus) -> House<'_> {
     let backend = Backend {
         imap: format!("imap+starttls://localhost:{}", cyrus.imap),
         pop3: format!("pop3+starttls://localhost:{}", cyrus.pop3),
+        sieve: format!("sieve+starttls://localhost:{}", cyrus.sieve),
         ..Backend::default()
     };
     House { folder: &cyrus.folder, backend, delivered: PathBuf::new() }
@@ -101,6 +109,11 @@ fn dovecot_and_postfix_serve_users_with_their_own_passwords() {
 }
 
 #[test]
+fn dovecot_and_postfix_serve_users_whose_passwords_are_kept_elsewhere() {
+    dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Secret);
+}
+
+#[test]
 fn dovecot_and_postfix_serve_a_master_user() {
     dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Master);
 }
@@ -119,6 +132,40 @@ fn dovecot_and_postfix_trust_the_address() {
 }
 
 #[test]
+fn dovecot_and_postfix_take_the_token_itself_and_ask_its_issuer() {
+    let servers = Servers::taking(Taking::Tokens, "127.0.0.1");
+    let house = dovecot_and_postfix(&servers);
+    let bearward = Bearward::start_with(house.folder, Login::Bearer, &house.backend, "info");
+    let added = bearward.command(&["client", "add", "--name", "Dovecot", "--introspect", "--json"], "");
+    let added: serde_json::Value = serde_json::from_str(&added).unwrap();
+    servers.ask(&Introspection {
+        port: bearward.target.https,
+        client: added["client_id"].as_str().unwrap(),
+        secret: added["client_secret"].as_str().unwrap(),
+        ca: &house.folder.ca(),
+    });
+    house.holds_sessions(&bearward);
+}
+
+#[test]
+fn postfix_is_told_the_user_with_xclient() {
+    let servers = Servers::start("127.0.0.1");
+    let mut house = dovecot_and_postfix(&servers);
+    house.backend = Backend { smtp: std::mem::take(&mut house.backend.smtp), ..Backend::default() };
+    house.serves(Login::Xclient);
+    let log = servers.postfix.log();
+    assert!(log.contains(&format!("sasl_username={ALICE}")) && log.contains("[127.0.0.5]"), "{log}");
+}
+
+#[test]
+fn dovecot_takes_a_certificate_for_the_user_whom_it_names() {
+    let servers = Servers::taking(Taking::Certificate, "");
+    let mut house = dovecot_and_postfix(&servers);
+    house.backend.smtp = format!("smtp+starttls://localhost:{}", servers.dovecot.submission);
+    house.serves(Login::External);
+}
+
+#[test]
 fn dovecots_submission_service_serves_a_master_user() {
     let servers = Servers::start("127.0.0.1");
     let mut house = dovecot_and_postfix(&servers);
@@ -134,6 +181,65 @@ fn cyrus_serves_users_with_their_own_passwords() {
 #[test]
 fn cyrus_serves_a_proxy_account_with_an_authorization_identity() {
     cyrus(&Cyrus::start("PLAIN")).serves(Login::Authzid);
+}
+
+#[test]
+fn cyrus_takes_a_certificate_for_the_user_whom_it_names() {
+    cyrus(&Cyrus::start("EXTERNAL")).serves(Login::External);
+}
+
+#[test]
+fn cyrus_takes_scram_and_never_sees_a_password() {
+    cyrus(&Cyrus::start("SCRAM-SHA-256")).serves(Login::Sealed);
+}
+
+#[test]
+fn cyrus_serves_users_whose_passwords_are_kept_elsewhere() {
+    cyrus(&Cyrus::start("PLAIN SCRAM-SHA-256")).serves(Login::Secret);
+}
+
+#[test]
+fn cyrus_takes_scram_of_a_proxy_account() {
+    cyrus(&Cyrus::start("SCRAM-SHA-256")).serves(Login::Authzid);
+}
+
+#[test]
+fn cyrus_takes_cram_md5() {
+    cyrus(&Cyrus::start("CRAM-MD5")).serves(Login::Sealed);
+}
+
+#[test]
+fn courier_serves_users_whose_passwords_are_kept_elsewhere() {
+    courier(&Courier::start(&["PLAIN"])).serves(Login::Secret);
+}
+
+#[test]
+fn courier_takes_cram_md5() {
+    courier(&Courier::start(&["CRAM-MD5"])).serves(Login::Sealed);
+}
+
+#[test]
+fn courier_lets_no_account_act_for_another() {
+    let server = Courier::start(&["PLAIN"]);
+    refuses(&courier(&server), Login::Authzid);
+}
+
+#[test]
+fn cyrus_knows_no_master_user() {
+    refuses(&cyrus(&Cyrus::start("PLAIN")), Login::Master);
+}
+
+/// The server does not take this login, which is told as the operator's fault: the token was good.
+#[track_caller]
+fn refuses(house: &House<'_>, login: Login) {
+    let bearward = Bearward::start_with(house.folder, login, &house.backend, "info");
+    let (ca, token) = (house.folder.ca(), bearward.token(ALICE));
+    let (url, user) = (format!("imaps://localhost:{}", bearward.target.imaps), format!("{ALICE}:"));
+    let arguments =
+        ["-sS", "-v", "--cacert", ca.to_str().unwrap(), "--oauth2-bearer", &token, "-u", &user, &url];
+    let said = run(house.folder, "curl", &arguments, None).refused();
+    assert!(said.contains("[CONTACTADMIN]"), "{said}");
+    assert!(bearward.log().contains("outcome=\"backend_refused\""), "{}", bearward.log());
 }
 
 #[test]
@@ -162,6 +268,25 @@ fn exim_serves_a_master_user() {
     let server = Exim::start(&Exim::master_user(), SIGNED_IN);
     exim(&server).serves(Login::Master);
     assert!(server.log().contains(&format!("A=plain:{ALICE}")), "{}", server.log());
+}
+
+#[test]
+fn exim_serves_users_whose_passwords_are_kept_elsewhere() {
+    exim(&Exim::start(&Exim::passwords(), SIGNED_IN)).serves(Login::Secret);
+}
+
+#[test]
+fn exim_takes_cram_md5() {
+    let server = Exim::start(&Exim::cram_md5(), SIGNED_IN);
+    exim(&server).serves(Login::Sealed);
+    assert!(server.log().contains(&format!("A=cram:{ALICE}")), "{}", server.log());
+}
+
+#[test]
+fn exim_takes_a_certificate_for_the_user_whom_it_names() {
+    let server = Exim::start(&Exim::external(), SIGNED_IN);
+    exim(&server).serves(Login::External);
+    assert!(server.log().contains(&format!("A=external:{ALICE}")), "{}", server.log());
 }
 
 #[test]

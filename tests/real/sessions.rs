@@ -68,7 +68,7 @@ fn a_mail_server_that_is_down_is_no_wrong_password() {
         imap: format!("imap://127.0.0.1:{nobody}"),
         pop3: format!("pop3://127.0.0.1:{nobody}"),
         smtp: format!("smtp://127.0.0.1:{nobody}"),
-        more: "",
+        ..Backend::default()
     };
     let bearward = Bearward::start_with(&servers.folder, Login::Master, &backend, "info");
     let token = bearward.token(ALICE);

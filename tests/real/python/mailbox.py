@@ -1,7 +1,7 @@
 """A mailbox session and a submission over every protocol that the mail server speaks, with both mechanisms, from an
 address that is not the mail server's or Bearward's.
 
-mailbox.py CA LARGE IMAPS POP3S SMTPS DELIVERED ALICE ALICE_TOKEN BOB BOB_TOKEN
+mailbox.py CA LARGE IMAPS POP3S SMTPS SIEVE DELIVERED ALICE ALICE_TOKEN BOB BOB_TOKEN
 
 A port of "-" means that the server does not speak the protocol. DELIVERED is the folder of maildirs that submitted
 messages are delivered to. LARGE has a line "needle LARGE" in its body."""
@@ -13,7 +13,7 @@ import time
 
 import mail
 
-ca, large, imaps, pop3s, smtps, delivered, alice, alice_token, bob, bob_token = sys.argv[1:]
+ca, large, imaps, pop3s, smtps, sieve, delivered, alice, alice_token, bob, bob_token = sys.argv[1:]
 with open(large, "rb") as file:
     content = file.read()
 
@@ -61,6 +61,20 @@ def drop(mechanism, number, message, *_):
     client.quit()
 
 
+def script(mechanism, *_):
+    """A script is stored, listed, fetched and removed, with ManageSieve (RFC 5804)."""
+    text = f"# {mechanism}\r\nrequire \"fileinto\";\r\nkeep;\r\n".encode()
+    client = mail.Sieve(ca, sieve)
+    client.sign_in(mail.SignIn(mechanism, alice, alice_token, sieve))
+    client.command(f'PUTSCRIPT "{mechanism}" {{{len(text)}+}}\r\n'.encode() + text)
+    assert f'"{mechanism}"'.encode() in client.command(b"LISTSCRIPTS")
+    fetched = client.command(f'GETSCRIPT "{mechanism}"'.encode())
+    assert text in fetched, fetched
+    client.command(f'DELETESCRIPT "{mechanism}"'.encode())
+    assert b'"' not in client.command(b"LISTSCRIPTS")
+    client.command(b"LOGOUT")
+
+
 def submit(mechanism, _, message, subject, *__):
     """Arrives with trace fields before it and otherwise as it was sent; for the recipient of the envelope, from its
     sender, whatever the message's own fields say."""
@@ -91,7 +105,7 @@ def wait_for_file(maildir, line):
 
 messages = {"OAUTHBEARER": (content, "large", "needle LARGE"), "XOAUTH2": (small("XOAUTH2"), "small XOAUTH2", "needle XOAUTH2")}
 # Everything is sent after Bob's mailbox was seen empty.
-for protocol, step in ((imaps, mailbox), (pop3s, drop), (smtps, submit)):
+for protocol, step in ((imaps, mailbox), (pop3s, drop), (sieve, script), (smtps, submit)):
     if protocol != "-":
         for number, (mechanism, message) in enumerate(messages.items(), 1):
             step(mechanism, number, *message)

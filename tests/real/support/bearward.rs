@@ -4,13 +4,14 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use super::{
-    ALICE, ALICE_PASSWORD, BOB_PASSWORD, Folder, MASTER, MASTER_PASSWORD, Ports, Process, Servers, Target,
-    read,
+    ALICE, ALICE_PASSWORD, BOB, BOB_PASSWORD, Folder, MASTER, MASTER_PASSWORD, Ports, Process, Servers,
+    Target, read,
 };
 
 /// How Bearward logs in to the mail servers.
@@ -45,6 +46,7 @@ pub(crate) struct Backend {
     pub(crate) imap: String,
     pub(crate) pop3: String,
     pub(crate) smtp: String,
+    pub(crate) sieve: String,
     /// More lines of `[backend.main]`.
     pub(crate) more: &'static str,
 }
@@ -56,13 +58,19 @@ impl Backend {
             imap: format!("imap+starttls://localhost:{}", servers.dovecot.imap),
             pop3: format!("pop3s://localhost:{}", servers.dovecot.pop3s),
             smtp: format!("smtp+starttls://localhost:{}", servers.postfix.ports.submission),
+            sieve: format!("sieve+starttls://localhost:{}", servers.dovecot.sieve),
             more: "",
         }
     }
 
     /// The protocols that the backend speaks, with their servers.
     fn spoken(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all = [("imap", self.imap.as_str()), ("pop3", &self.pop3), ("smtp", &self.smtp)];
+        let all = [
+            ("imap", self.imap.as_str()),
+            ("pop3", &self.pop3),
+            ("smtp", &self.smtp),
+            ("sieve", &self.sieve),
+        ];
         all.into_iter().filter(|(_, server)| !server.is_empty())
     }
 
@@ -80,6 +88,7 @@ impl Target {
             ("pop3", self.pop3s, "implicit"),
             ("smtp", self.smtps, "implicit"),
             ("smtp", self.smtp, "starttls"),
+            ("sieve", self.sieve, "starttls"),
         ];
         all.into_iter().filter(|(protocol, ..)| backend.speaks(protocol))
     }
@@ -102,6 +111,7 @@ impl Bearward {
             pop3s: ports.take(),
             smtps: ports.take(),
             smtp: ports.take(),
+            sieve: ports.take(),
             https: ports.take(),
         });
         let mut text = configuration(folder, &data, &target, login, backend, log);
@@ -201,6 +211,9 @@ fn configuration(
         Login::Xclient => "xclient",
     };
     let _ = writeln!(text, "[backend.main]\nlogin = \"{how}\"\n{}", backend.more);
+    if login == Login::Secret {
+        text += "secrets = \"passwords\"\n";
+    }
     for (protocol, server) in backend.spoken() {
         let _ = writeln!(text, "{protocol} = [\"{server}\"]");
     }
@@ -213,11 +226,24 @@ fn configuration(
         let tls = tls.display();
         let _ = writeln!(text, "certificate = \"{tls}/client.pem\"\nprivate_key = \"{tls}/client.key\"");
     }
+    if login == Login::Secret {
+        let _ =
+            writeln!(text, "[lookup.passwords]\nkind = \"file\"\npath = \"{}\"", passwords(folder).display());
+    }
     let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
     // Some clients never answer an error challenge, and wait.
     let _ = writeln!(text, "[limits]\ndummy_response_timeout = \"1s\"");
     let _ = writeln!(text, "[telemetry]\nlog = \"{log}\"\nmetrics = \"off\"");
     text
+}
+
+/// A look-up's file with the users' passwords at the mail servers.
+fn passwords(folder: &Folder) -> PathBuf {
+    let file = folder.sub("bearward").join("passwords.toml");
+    let entry = |user: &str, password: &str| format!("[\"{user}\"]\npassword = \"{password}\"\n");
+    fs::write(&file, entry(ALICE, ALICE_PASSWORD) + &entry(BOB, BOB_PASSWORD)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    file
 }
 
 /// Writes the mail listeners of `target`, each with the line `more`.

@@ -28,7 +28,10 @@ pub(super) fn make(folder: &Folder) {
         "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile leaf.ext -out server.pem",
     );
     openssl(&format!("req {key} -keyout client.key -out client.csr -subj /CN={MASTER}"));
-    openssl("x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out client.pem");
+    fs::write(tls.join("client.ext"), "extendedKeyUsage=clientAuth\n").unwrap();
+    openssl(
+        "x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile client.ext -out client.pem",
+    );
     // Read by the mail servers' own users; the folder is private to this machine and lives for seconds.
     fs::set_permissions(tls.join("server.key"), Permissions::from_mode(0o644)).unwrap();
 }

@@ -18,6 +18,7 @@ pub(crate) struct Target {
     pub(crate) pop3s: u16,
     pub(crate) smtps: u16,
     pub(crate) smtp: u16,
+    pub(crate) sieve: u16,
     pub(crate) https: u16,
 }
 

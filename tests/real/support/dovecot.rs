@@ -1,4 +1,4 @@
-//! Dovecot 2.3: IMAP, POP3, submission, LMTP for delivery, and SASL for Postfix.
+//! Dovecot 2.3: IMAP, POP3, ManageSieve, submission, LMTP for delivery, and SASL for Postfix.
 
 use std::{
     fs,
@@ -19,6 +19,7 @@ pub(crate) struct Dovecot {
     pub(crate) pop3s: u16,
     pub(crate) submission: u16,
     pub(crate) lmtp: u16,
+    pub(crate) sieve: u16,
     /// The same as `imap` and a clear `pop3`, behind a PROXY header.
     pub(crate) imap_behind_proxy: u16,
     pub(crate) pop3_behind_proxy: u16,
@@ -47,6 +48,7 @@ impl Dovecot {
         fs::write(home.join("users"), user(ALICE, ALICE_PASSWORD) + &user(BOB, BOB_PASSWORD)).unwrap();
         fs::write(home.join("masters"), user(MASTER, MASTER_PASSWORD)).unwrap();
         let (imap, pop3s, submission, lmtp) = (ports.take(), ports.take(), ports.take(), ports.take());
+        let sieve = ports.take();
         let (imap_behind_proxy, pop3_behind_proxy) = (ports.take(), ports.take());
         let listener = |name: &str, port: u16, more: &str| {
             format!("  inet_listener {name} {{\n    port = {port}\n    {more}\n  }}\n")
@@ -67,6 +69,7 @@ impl Dovecot {
                     + &listener("pop3_proxied", pop3_behind_proxy, "haproxy = yes")),
             ),
             service("submission-login", &(listener("submission", submission, "") + &none("submissions"))),
+            service("managesieve-login", &listener("sieve", sieve, "")),
             service("lmtp", &listener("lmtp", lmtp, "")),
             service(
                 "auth",
@@ -81,7 +84,7 @@ impl Dovecot {
         let (mechanisms, first) = taken(taking, &home, &folder.path().join("tls"));
         let configuration = format!(
             "base_dir = {home}/run\nstate_dir = {home}/state\nlog_path = {home}/log\nauth_verbose = yes\n\
-             protocols = imap pop3 lmtp submission\nlisten = 127.0.0.1\n\
+             protocols = imap pop3 lmtp sieve submission\nlisten = 127.0.0.1\n\
              default_internal_user = {USER}\ndefault_internal_group = {USER}\ndefault_login_user = {USER}\n\
              ssl = yes\nssl_cert = <{tls}/server.pem\nssl_key = <{tls}/server.key\n\
              disable_plaintext_auth = no\nauth_mechanisms = {mechanisms}\nauth_master_user_separator = *\n\
@@ -89,6 +92,7 @@ impl Dovecot {
              mail_location = maildir:{home}/mail/%u\nfirst_valid_uid = 0\nmail_max_userip_connections = 200\n\
              submission_relay_host = 127.0.0.1\nsubmission_relay_port = {relay}\n\
              passdb {{\n  driver = passwd-file\n  args = {home}/masters\n  master = yes\n}}\n\
+             plugin {{\n  sieve = file:~/sieve;active=~/.dovecot.sieve\n}}\n\
              {first}passdb {{\n  driver = passwd-file\n  args = {home}/users\n}}\n\
              userdb {{\n  driver = static\n  args = uid={USER} gid={USER} home={home}/mail/%u allow_all_users=yes\n}}\n\
              {services}",
@@ -109,11 +113,22 @@ impl Dovecot {
         let told = || read(&home.join("output")) + &read(&log);
         process.wait_for_port(imap, told);
         process.wait_for_port(lmtp, told);
-        Self { imap, pop3s, submission, lmtp, imap_behind_proxy, pop3_behind_proxy, log, home, process }
+        Self {
+            imap,
+            pop3s,
+            submission,
+            lmtp,
+            sieve,
+            imap_behind_proxy,
+            pop3_behind_proxy,
+            log,
+            home,
+            process,
+        }
     }
 
     /// Tells it where to ask about tokens, and has it read that.
-    pub(crate) fn asks(&self, introspection: &Introspection<'_>) {
+    pub(super) fn asks(&self, introspection: &Introspection<'_>) {
         let Introspection { port, client, secret, ca } = introspection;
         let text = format!(
             "introspection_mode = post\nintrospection_url = https://{client}:{secret}@localhost:{port}/oauth/introspect\n\

@@ -96,6 +96,12 @@ impl Servers {
         let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient, taking);
         Self { postfix, dovecot, folder, _ports: ports }
     }
+
+    /// Has Dovecot, and with it Postfix, ask about tokens.
+    pub(crate) fn ask(&self, introspection: &Introspection<'_>) {
+        self.dovecot.asks(introspection);
+        self.postfix.reload();
+    }
 }
 
 impl Folder {

@@ -27,7 +27,7 @@ impl PostfixPorts {
 pub(crate) struct Postfix {
     pub(crate) ports: PostfixPorts,
     log: PathBuf,
-    _process: Process,
+    process: Process,
 }
 
 impl Postfix {
@@ -79,7 +79,12 @@ impl Postfix {
         let mut process = Process::spawn("postfix", &mut command);
         let told = || read(&home.join("output")) + &read(&log);
         process.wait_for_port(ports.submission, told);
-        Self { ports, log, _process: process }
+        Self { ports, log, process }
+    }
+
+    /// Has its processes begin anew, which speak to those of Dovecot.
+    pub(super) fn reload(&self) {
+        self.process.signal("HUP");
     }
 
     /// What it has logged.
