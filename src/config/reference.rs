@@ -111,6 +111,11 @@ const SECTIONS: &[Section] = &[
             ("proxy_protocol", D),
             ("imap_id", D),
             ("timeout", D),
+            ("balance", D),
+            ("weights", E("{ \"10.0.0.5\" = 2 }")),
+            ("slow_start", D),
+            ("any_server", D),
+            ("warm", D),
         ],
     ),
     example(
