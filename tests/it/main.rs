@@ -38,6 +38,7 @@ mod imap;
 mod issuer;
 mod kill;
 mod logout_notice;
+mod lookup;
 mod many_sessions;
 mod mutual_tls;
 mod pop3_downstream;
