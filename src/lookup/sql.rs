@@ -200,11 +200,14 @@ fn postgres_list(row: &sqlx::postgres::PgRow, name: &str) -> Result<Vec<String>,
 /// Whether the database or the statement is to blame.
 fn fault(error: Error) -> Fault {
     let Some(database) = error.as_database_error() else {
-        return match error {
-            Error::Io(_) | Error::PoolClosed | Error::PoolTimedOut | Error::Tls(_) | Error::WorkerCrashed => {
-                Fault::Unavailable(format!("no connection to the database: {error}"))
-            }
-            error => Fault::Operator(error.to_string()),
+        let is_lost = matches!(
+            error,
+            Error::Io(_) | Error::PoolClosed | Error::PoolTimedOut | Error::Tls(_) | Error::WorkerCrashed
+        );
+        return if is_lost {
+            Fault::Unavailable(format!("no connection to the database: {error}"))
+        } else {
+            Fault::Operator(error.to_string())
         };
     };
     let code = database.code().unwrap_or_default().into_owned();

@@ -9,6 +9,7 @@ use std::{
 use bearward::lookup::{AuthMethodName, Header, HttpConfig, Kind, Lookups};
 
 use super::{EVIL, find, is_operator, is_unavailable, lookups};
+use crate::support::wait;
 
 /// A service that plays the same to every request, and remembers the requests in small letters.
 struct Service {
@@ -167,7 +168,7 @@ async fn a_service_that_trickles_is_left_in_time() {
             if stream.write_all(&[octet]).is_err() {
                 return;
             }
-            thread::sleep(Duration::from_millis(200));
+            wait(Duration::from_millis(200));
         }
     });
     let started = Instant::now();

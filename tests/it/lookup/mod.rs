@@ -2,6 +2,7 @@
 
 mod http;
 mod ldap;
+mod settings;
 mod sql;
 mod wire;
 

@@ -57,8 +57,8 @@ fn service(is_up: Arc<AtomicBool>) -> u16 {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             let mut request = [0; 4096];
-            stream.read(&mut request).ok();
-            if is_up.load(Ordering::SeqCst) {
+            let asked = stream.read(&mut request).is_ok_and(|read| read > 0);
+            if asked && is_up.load(Ordering::SeqCst) {
                 let answer = "HTTP/1.1 200 OK\r\nAuth-Status: OK\r\nX-Bearward-Backend: main\r\n\
                     Content-Length: 0\r\nConnection: close\r\n\r\n";
                 stream.write_all(answer.as_bytes()).ok();
