@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "issuer",
             "validator",
             "directory",
+            "lookup",
             "upstream",
             "tls",
             "admin",

@@ -200,11 +200,11 @@ fn postgres_list(row: &sqlx::postgres::PgRow, name: &str) -> Result<Vec<String>,
 /// Whether the database or the statement is to blame.
 fn fault(error: Error) -> Fault {
     let Some(database) = error.as_database_error() else {
-        let is_passing = matches!(
+        let is_lost = matches!(
             error,
             Error::Io(_) | Error::PoolClosed | Error::PoolTimedOut | Error::Tls(_) | Error::WorkerCrashed
         );
-        return if is_passing {
+        return if is_lost {
             Fault::Unavailable(format!("no connection to the database: {error}"))
         } else {
             Fault::Operator(error.to_string())

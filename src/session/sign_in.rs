@@ -336,9 +336,9 @@ async fn login_denied(
             denied(RefusalKind::InvalidToken, Outcome::BackendRefused)
         }
         LoginError::Plan(PlanError::Shared(_)) => denied(RefusalKind::NotAuthorized, Outcome::Policy),
-        LoginError::Plan(PlanError::NoSecret(_) | PlanError::UnsafeName(_)) => {
-            denied(RefusalKind::Pointless, Outcome::Policy)
-        }
+        // The token is good, and another would change nothing: the operator keeps no password.
+        LoginError::Plan(PlanError::NoSecret(_)) => denied(RefusalKind::OperatorFault, Outcome::Policy),
+        LoginError::Plan(PlanError::UnsafeName(_)) => denied(RefusalKind::Pointless, Outcome::Policy),
         // The mail server says of the very token that it is no good: a new one may be.
         LoginError::Failure(Failure::WrongPassword(_)) if matches!(login, Login::Bearer(None)) => {
             tracing::warn!(backend = %backend.config().name, detail, "a mail server takes no token that is good here");

@@ -39,6 +39,7 @@ mod introduced;
 mod issuer;
 mod kill;
 mod logout_notice;
+mod lookup;
 mod many_sessions;
 mod mutual_tls;
 mod pop3_downstream;
