@@ -131,6 +131,7 @@ impl Parts {
             validations: metrics.validations(&config.issuer.url),
             refusals: RefusalPolicy::new(),
             backends,
+            sender_lookup: None,
             registry: Arc::new(Registry::default()),
             metrics,
             drain: CancellationToken::new(),

@@ -186,6 +186,11 @@ const SECTIONS: &[Section] = &[
     section("[passwords]", "Passwords", &[("mode", D)]),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
     section(
+        "[submission]",
+        "Submission",
+        &[("bare_newline", D), ("sender", D), ("sender_lookup", S("\"aliases\""))],
+    ),
+    section(
         "[limits]",
         "Limits",
         &[

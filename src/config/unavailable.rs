@@ -44,6 +44,9 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
             return not_yet(&format!("route[{index}].lookup"), "routing by a look-up");
         }
     }
+    if raw.submission.sender_lookup.is_some() {
+        return not_yet("submission.sender_lookup", "a look-up of sender addresses");
+    }
     if !raw.trusted_issuer.is_empty() {
         return not_yet("trusted_issuer", "trusting another issuer");
     }

@@ -22,6 +22,7 @@ pub mod sasl;
 pub mod smtp;
 
 mod machine;
+mod offer;
 
 pub use machine::{
     Accepted, Answer, Attempt, Banner, ClientFacts, Close, Credentials, Downstream, Failure, FrontConfig,

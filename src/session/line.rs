@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{
-    Config, guards,
+    Config,
     registry::Registry,
     sign_in::{SignedIn, sign_in, spoiled},
 };
 use crate::{
     limits,
+    lookup::Lookup,
     model::{Protocol, SessionId},
     net::{ListenerConfig, ListenerTls},
     proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsState},
@@ -47,6 +48,8 @@ pub struct Shared {
     pub refusals: RefusalPolicy,
     /// Where sessions go.
     pub backends: Arc<Backends>,
+    /// Knows more addresses of a user than the token does, for `submission.sender`.
+    pub sender_lookup: Option<Arc<dyn Lookup>>,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Figures.
@@ -114,8 +117,7 @@ pub async fn run<P: Send + 'static>(
 
 async fn relay_session<H>(metrics: Arc<Metrics>, protocol: Protocol, handover: Handover, held: H) {
     let Handover { client, signed_in, first } = handover;
-    let SignedIn { entry, upstream } = signed_in;
-    let guard = guards::choose(protocol, &upstream.ready);
+    let SignedIn { entry, upstream, guard } = signed_in;
     let switch = Arc::clone(&entry.live().switch);
     let goodbye = goodbye_of(protocol);
     let end: RelayEnd =

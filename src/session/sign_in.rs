@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    OnTokenExpiry,
+    OnTokenExpiry, guards,
     line::{Connection, Shared},
     registry::{Bound, Entry},
 };
 use crate::{
+    lookup::LookupError,
     model::{Mechanism, Outcome, Principal, Right, UnixTime},
-    proto::{Attempt, ClientFacts, Credentials, Failure, Refusal, RefusalKind},
+    proto::{Attempt, ClientFacts, Credentials, Failure, Guard, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
     upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteKey},
@@ -26,6 +27,7 @@ const PROXY_TTL: u8 = 6;
 pub(super) struct SignedIn {
     pub(super) entry: Entry,
     pub(super) upstream: LoggedIn,
+    pub(super) guard: Option<Box<dyn Guard>>,
 }
 
 /// Why an attempt failed: what the client is told, and what the operator reads.
@@ -118,6 +120,11 @@ async fn attempt_sign_in(
     let (principal, seen) = validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
+    let submission = &shared.config.submission;
+    let (lookup, client) = (shared.sender_lookup.as_deref(), connection.peer.ip());
+    let senders = guards::senders(submission, lookup, connection.protocol, &principal, client)
+        .await
+        .map_err(|error| senders_unknown(&error))?;
 
     let key = RouteKey {
         login: &principal.mailbox,
@@ -155,7 +162,22 @@ async fn attempt_sign_in(
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
-    Ok(SignedIn { entry, upstream })
+    let guard = guards::choose(connection.protocol, &upstream.ready, submission, senders);
+    Ok(SignedIn { entry, upstream, guard })
+}
+
+/// Whose addresses a client may send from is not known: it must not be told that its token is to blame.
+fn senders_unknown(error: &LookupError) -> Denied {
+    let detail = error.to_string();
+    match error {
+        LookupError::Unavailable { .. } => {
+            Denied { kind: RefusalKind::Unavailable, outcome: Outcome::IssuerUnreachable, detail }
+        }
+        LookupError::Operator { .. } => {
+            tracing::error!(detail, "the operator must act: submission.sender_lookup cannot be used");
+            Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail }
+        }
+    }
 }
 
 async fn validate(

@@ -291,19 +291,12 @@ impl Backends {
     }
 }
 
-/// What both keep. `SIZE n` lines become the smaller size.
+/// What both keep.
 fn intersection(kept: Option<Offer>, other: Offer) -> Offer {
-    let Some(kept) = kept else { return other };
-    let size =
-        |offer: &Offer| offer.lines.iter().find_map(|line| line.strip_prefix("SIZE ")?.parse::<u64>().ok());
-    let smaller =
-        size(&kept).zip(size(&other)).map(|(a, b)| if a == 0 || b == 0 { a.max(b) } else { a.min(b) });
-    let mut lines: Vec<String> = kept.lines.into_iter().filter(|line| other.lines.contains(line)).collect();
-    if let Some(size) = smaller {
-        lines.retain(|line| !line.starts_with("SIZE "));
-        lines.push(format!("SIZE {size}"));
+    match kept {
+        Some(kept) => kept.intersect(&other),
+        None => other,
     }
-    Offer { lines }
 }
 
 #[cfg(test)]

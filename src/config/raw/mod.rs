@@ -5,6 +5,7 @@
 
 mod backend;
 mod issuer;
+mod submission;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -15,6 +16,8 @@ pub(super) use backend::{Backend, BackendTls, LoginKind, ProxyProtocol, Xclient}
 pub(super) use issuer::{
     Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
 };
+
+pub(super) use submission::{BareNewline, Sender, Submission};
 
 use super::value::{Size, Span};
 
@@ -46,6 +49,8 @@ pub(super) struct Root {
     pub(super) passwords: Passwords,
     /// Sessions after the sign-in.
     pub(super) session: Session,
+    /// What clients may send by SMTP.
+    pub(super) submission: Submission,
     /// Limits, per process unless said. None may be zero.
     pub(super) limits: Limits,
     /// Where grants, tokens and keys are kept.
@@ -70,6 +75,7 @@ impl Default for Root {
             directory: Directory::default(),
             passwords: Passwords::default(),
             session: Session::default(),
+            submission: Submission::default(),
             limits: Limits::default(),
             store: Store::default(),
             telemetry: Telemetry::default(),
