@@ -188,7 +188,7 @@ const SECTIONS: &[Section] = &[
     section(
         "[submission]",
         "Submission",
-        &[("bare_newline", D), ("sender", D), ("sender_lookup", S("\"aliases\""))],
+        &[("bare_newline", D), ("sender", D), ("sender_lookup", E("\"aliases\""))],
     ),
     section(
         "[limits]",
@@ -369,7 +369,17 @@ mod tests {
         let tables =
             ["tls", "listener", "backend", "route", "issuer", "trusted_issuer", "directory", "passwords"]
                 .into_iter()
-                .chain(["session", "limits", "store", "telemetry", "admin", "sni", "acme", "master"]);
+                .chain([
+                    "session",
+                    "submission",
+                    "limits",
+                    "store",
+                    "telemetry",
+                    "admin",
+                    "sni",
+                    "acme",
+                    "master",
+                ]);
         let tables: BTreeSet<String> = tables.map(str::to_owned).collect();
         let mut seen = BTreeSet::new();
         for section in SECTIONS {

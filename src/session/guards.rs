@@ -59,3 +59,65 @@ pub(super) async fn senders(
     let own = own.filter(|name| !name.starts_with('@'));
     Ok(Some(SenderPolicy::new(own.chain(entry.addresses.iter().map(String::as_str)))))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        lookup::Entry,
+        model::{ClientId, GrantId, Login, Right, Scope, Secret, UnixTime},
+    };
+
+    #[derive(Debug)]
+    struct Aliases(Arc<str>, Result<Option<Vec<String>>, LookupError>);
+
+    #[async_trait::async_trait]
+    impl Lookup for Aliases {
+        fn name(&self) -> &Arc<str> {
+            &self.0
+        }
+
+        async fn find(&self, query: &Query<'_>) -> Result<Option<Entry>, LookupError> {
+            assert_eq!(query.login.as_str(), "team@example.org");
+            let found = self.1.clone()?;
+            Ok(found.map(|addresses| Entry { addresses, ..Entry::default() }))
+        }
+    }
+
+    #[tokio::test]
+    async fn own_senders_come_from_names_claims_and_the_look_up_and_only_it_opens_a_domain() {
+        let principal = Principal {
+            login: Login::parse("alice@example.org").unwrap(),
+            mailbox: Login::parse("team@example.org").unwrap(),
+            right: Right::Grant(GrantId::generate()),
+            client: ClientId::open(),
+            scope: Scope::mail(),
+            issuer: "https://mail.example.org".into(),
+            expires_at: UnixTime::now(),
+            addresses: vec!["a@example.net".into(), "@example.com".into()],
+            token: Secret::default(),
+            passwords: Vec::new(),
+        };
+        let own = Submission { own_senders: true, ..Submission::default() };
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let ask = async |submission, found: Option<Result<_, _>>, protocol| {
+            let lookup = found.map(|found| Aliases("aliases".into(), found));
+            senders(submission, lookup.as_ref().map(|own| own as &dyn Lookup), protocol, &principal, client)
+                .await
+        };
+        let names = ["alice@example.org", "team@example.org", "a@example.net"];
+        let alone = SenderPolicy::new(names);
+        assert_eq!(ask(&own, None, Protocol::Smtp).await, Ok(Some(alone.clone())));
+        assert_eq!(ask(&own, Some(Ok(None)), Protocol::Smtp).await, Ok(Some(alone)));
+        let found = Some(Ok(Some(vec!["@example.net".to_owned()])));
+        let more = SenderPolicy::new(names.into_iter().chain(["@example.net"]));
+        assert_eq!(ask(&own, found, Protocol::Smtp).await, Ok(Some(more)));
+        let down = LookupError::Unavailable { name: "aliases".into(), reason: "down".into() };
+        assert_eq!(ask(&own, Some(Err(down.clone())), Protocol::Smtp).await, Err(down.clone()));
+        // Nobody asks where it does not matter.
+        assert_eq!(ask(&own, Some(Err(down.clone())), Protocol::Imap).await, Ok(None));
+        assert_eq!(ask(&Submission::default(), Some(Err(down)), Protocol::Smtp).await, Ok(None));
+    }
+}

@@ -120,7 +120,13 @@ fn is_blank(c: char) -> bool {
 /// The words behind the address.
 fn parameters(text: &str) -> Option<Vec<&str>> {
     let begins = text.is_empty() || text.starts_with(is_blank);
-    begins.then(|| text.split(is_blank).filter(|word| !word.is_empty()).collect())
+    let words: Vec<&str> = text.split(is_blank).filter(|word| !word.is_empty()).collect();
+    // Anything else could be the address for a server that looks for it elsewhere.
+    let has_keyword = |word: &&str| {
+        let keyword = word.split('=').next().unwrap_or_default();
+        !keyword.is_empty() && keyword.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    (begins && words.iter().all(has_keyword)).then_some(words)
 }
 
 /// The mailbox that a parameter says the message comes from: AUTH (RFC 4954 §5), SUBMITTER (RFC 4405). `None` for
@@ -312,7 +318,8 @@ mod tests {
             "FROM:alice@example.org,bob@example.org",
             "FROM:<alice@example.org >",
             "FROM:< alice@example.org>",
-            "FROM:Alice <alice@example.org",
+            "FROM:alice@example.org <bob@example.org>",
+            "FROM:<alice@example.org> <bob@example.org>",
             "FROM:<alice@example.org.>",
             "FROM:<alice@.example.org>",
             "FROM:<alice@example..org>",
