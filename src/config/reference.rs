@@ -239,6 +239,11 @@ const SECTIONS: &[Section] = &[
     section("[passwords]", "Passwords", &[("mode", D)]),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
     section(
+        "[submission]",
+        "Submission",
+        &[("bare_newline", D), ("sender", D), ("sender_lookup", E("\"aliases\""))],
+    ),
+    section(
         "[limits]",
         "Limits",
         &[
@@ -430,6 +435,7 @@ mod tests {
         .chain([
             "shared_mailboxes",
             "session",
+            "submission",
             "limits",
             "store",
             "telemetry",

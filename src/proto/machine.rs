@@ -389,16 +389,24 @@ pub trait Guard: Send {
 
     /// Whether the stream toward the client is at a line border, so that a goodbye can be put there.
     fn at_line_border(&self) -> bool;
+
+    /// What the client is told when the session ends for a violation; `None` for the protocol's usual goodbye.
+    fn last_words(&self) -> Option<&'static [u8]> {
+        None
+    }
 }
 
 /// Why a guarded session must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GuardViolation {
+    /// A message with a bare CR or LF in it, where such messages are refused.
+    #[error("the client sent a message with a bare CR or LF")]
+    BareNewline,
     /// A client's line longer than any the mail server could take.
     #[error("the client sent a line beyond all limits")]
     ClientLineTooLong,
-    /// A client's command cannot be followed, and half of it is with the mail server.
-    #[error("the client sent octets behind the literal of a command")]
+    /// A client's octets in the middle of a command that cannot be passed on nor refused.
+    #[error("the client broke off a command that the mail server waits for")]
     ClientOutOfStep,
     /// The mail server's replies cannot be followed.
     #[error("the mail server's replies cannot be followed")]

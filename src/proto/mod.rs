@@ -23,6 +23,7 @@ pub mod sieve;
 pub mod smtp;
 
 mod machine;
+mod offer;
 
 pub use machine::{
     Accepted, Answer, Attempt, Banner, ClientFacts, Close, Credentials, Downstream, Failure, FrontConfig,

@@ -364,7 +364,9 @@ impl Relay {
         let _ = Pin::new(&mut self.upstream).poll_shutdown(cx);
         let at_border = self.guard.as_ref().map_or(self.at_line_border, |guard| guard.at_line_border());
         if reason.is_ours() && at_border && self.down == Direction::Open {
-            let goodbye = (self.goodbye)(reason);
+            let guard = self.guard.as_ref().filter(|_| reason == EndReason::GuardViolation);
+            let last_words = guard.and_then(|guard| guard.last_words());
+            let goodbye = last_words.unwrap_or_else(|| (self.goodbye)(reason));
             let _ = Worker::lend(|worker| self.client.poll_send(cx, goodbye, &mut worker.output));
         }
         self.waiting = Vec::new();

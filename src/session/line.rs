@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{
-    Config, guards,
+    Config,
     registry::Registry,
     sign_in::{SignedIn, sign_in, spoiled},
 };
@@ -122,8 +122,7 @@ pub async fn run<P: Send + 'static>(
 
 async fn relay_session<H>(metrics: Arc<Metrics>, protocol: Protocol, handover: Handover, held: H) {
     let Handover { client, signed_in, first } = handover;
-    let SignedIn { entry, upstream } = signed_in;
-    let guard = guards::choose(protocol, &upstream.ready);
+    let SignedIn { entry, upstream, guard } = signed_in;
     let switch = Arc::clone(&entry.live().switch);
     let goodbye = goodbye_of(protocol);
     let end: RelayEnd =

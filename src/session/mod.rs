@@ -21,7 +21,9 @@ mod sign_in;
 pub use line::{Front, Shared, run};
 pub use registry::{Bound, Entry, Live, Registry};
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use crate::proto::smtp::BareNewline;
 
 /// `[session]` of the configuration.
 #[derive(Clone, Debug)]
@@ -32,6 +34,19 @@ pub struct Config {
     pub expiry_grace: Duration,
     /// How long a drain waits for sessions to end by themselves.
     pub drain_timeout: Duration,
+    /// What may be sent.
+    pub submission: Submission,
+}
+
+/// `[submission]` of the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Submission {
+    /// What becomes of a message with a bare CR or LF.
+    pub bare_newline: BareNewline,
+    /// Whether a sender's address must be the user's own.
+    pub own_senders: bool,
+    /// The name of the look-up that knows more of the user's addresses.
+    pub sender_lookup: Option<Arc<str>>,
 }
 
 /// What happens to a live session when its token expires.

@@ -8,6 +8,7 @@ use std::{
 use super::{
     OnTokenExpiry,
     account::{AccountError, Sources, account},
+    guards,
     line::{Connection, Shared},
     registry::{Bound, Entry},
 };
@@ -15,7 +16,7 @@ use crate::{
     directory::SecretError,
     lookup::LookupError,
     model::{Mechanism, Outcome, Principal, Right, UnixTime},
-    proto::{Attempt, ClientFacts, Credentials, Failure, Refusal, RefusalKind},
+    proto::{Attempt, ClientFacts, Credentials, Failure, Guard, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
     upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteError, RouteKey},
@@ -29,6 +30,7 @@ const PROXY_TTL: u8 = 6;
 pub(super) struct SignedIn {
     pub(super) entry: Entry,
     pub(super) upstream: LoggedIn,
+    pub(super) guard: Option<Box<dyn Guard>>,
 }
 
 /// Why an attempt failed: what the client is told, and what the operator reads.
@@ -122,6 +124,12 @@ async fn attempt_sign_in(
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
     let mechanism = attempt.mechanism;
+    let submission = &shared.config.submission;
+    let lookup = submission.sender_lookup.as_deref().and_then(|name| shared.lookups.get(name));
+    let client = connection.peer.ip();
+    let senders = guards::senders(submission, lookup.as_deref(), connection.protocol, &principal, client)
+        .await
+        .map_err(|error| senders_unknown(&error))?;
     let facts = ClientFacts {
         address: connection.peer,
         local: connection.local,
@@ -150,7 +158,22 @@ async fn attempt_sign_in(
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
-    Ok(SignedIn { entry, upstream })
+    let guard = guards::choose(connection.protocol, &upstream.ready, submission, senders);
+    Ok(SignedIn { entry, upstream, guard })
+}
+
+/// Whose addresses a client may send from is not known: it must not be told that its token is to blame.
+fn senders_unknown(error: &LookupError) -> Denied {
+    let detail = error.to_string();
+    match error {
+        LookupError::Unavailable { .. } => {
+            Denied { kind: RefusalKind::Unavailable, outcome: Outcome::IssuerUnreachable, detail }
+        }
+        LookupError::Operator { .. } => {
+            tracing::error!(detail, "the operator must act: submission.sender_lookup cannot be used");
+            Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail }
+        }
+    }
 }
 
 /// Routes, asks what is known of the account, and logs in.

@@ -32,6 +32,8 @@ mod conformance;
 mod exchange;
 #[cfg(feature = "server")]
 mod full_disk;
+mod guard_settings;
+mod guards;
 mod hooked;
 mod imap;
 mod introduced;

@@ -482,3 +482,22 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn rfc_6856_3_a_language_may_be_chosen_before_the_login_where_the_mail_server_takes_it_after() {
+    let mut with_lang = config(TlsState::Encrypted);
+    with_lang.offer = Arc::new(Offer { lines: vec!["LANG".into()] });
+    let mut client = Client::new(with_lang, &[]);
+    client.machine.receive(b"LANG\r\nlang EN\r\nLANG *\r\nLANG tlh\r\nLANG en x\r\n");
+    client.run();
+    let (_, said) = client.outcome.said.split_once(GREETING).unwrap();
+    assert_eq!(
+        said,
+        "+OK Languages follow\r\nen English\r\n.\r\n+OK en English it is\r\n+OK en English it is\r\n\
+         -ERR Before sign-in there is English only\r\n-ERR Unknown command, or not before sign-in\r\n"
+    );
+    let mut client = Client::new(config(TlsState::Encrypted), &[]);
+    client.machine.receive(b"LANG\r\nUTF8\r\n");
+    client.run();
+    assert_eq!(client.outcome.said.matches("-ERR").count(), 2);
+}

@@ -110,6 +110,14 @@ impl Client {
         line
     }
 
+    /// The next octets.
+    pub(crate) fn octets(&mut self, count: usize) -> Vec<u8> {
+        while self.received.len() < count {
+            assert_ne!(self.fill(), 0, "the connection ended too early");
+        }
+        self.received.drain(..count).collect()
+    }
+
     /// Reads to the end of the connection; what came.
     pub(crate) fn rest(&mut self) -> String {
         while self.fill() > 0 {}

@@ -7,6 +7,7 @@ mod backend;
 mod backend_login;
 mod issuer;
 mod lookup;
+mod submission;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -19,6 +20,8 @@ pub(super) use issuer::{
     Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
 };
 pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
+
+pub(super) use submission::{BareNewline, Sender, Submission};
 
 use super::value::{Size, Span};
 
@@ -53,6 +56,8 @@ pub(super) struct Root {
     pub(super) passwords: Passwords,
     /// Sessions after the sign-in.
     pub(super) session: Session,
+    /// What clients may send by SMTP.
+    pub(super) submission: Submission,
     /// Limits, per process unless said. None may be zero.
     pub(super) limits: Limits,
     /// Where grants, tokens and keys are kept.
@@ -78,6 +83,7 @@ impl Default for Root {
             directory: Directory::default(),
             passwords: Passwords::default(),
             session: Session::default(),
+            submission: Submission::default(),
             limits: Limits::default(),
             store: Store::default(),
             telemetry: Telemetry::default(),

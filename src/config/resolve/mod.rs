@@ -7,6 +7,7 @@ mod issuer;
 mod listeners;
 mod lookups;
 mod store;
+mod submission;
 
 use std::{
     fs::File,
@@ -48,7 +49,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
         backends,
         routes,
         lookups,
-        session: session(&raw.session),
+        session: session(document, raw)?,
         limits: limits(document, &raw.limits)?,
         store: store::store(document, &base, raw)?,
         telemetry,
@@ -205,15 +206,16 @@ fn directory(
     Ok(directory::Config { sources })
 }
 
-fn session(raw: &raw::Session) -> session::Config {
-    session::Config {
-        on_token_expiry: match raw.on_token_expiry {
+fn session(document: &Document<'_>, raw: &Root) -> Result<session::Config, ConfigError> {
+    Ok(session::Config {
+        on_token_expiry: match raw.session.on_token_expiry {
             raw::OnTokenExpiry::Close => session::OnTokenExpiry::Close,
             raw::OnTokenExpiry::Keep => session::OnTokenExpiry::Keep,
         },
-        expiry_grace: raw.expiry_grace.0,
-        drain_timeout: raw.drain_timeout.0,
-    }
+        expiry_grace: raw.session.expiry_grace.0,
+        drain_timeout: raw.session.drain_timeout.0,
+        submission: submission::submission(document, raw)?,
+    })
 }
 
 fn limits(document: &Document<'_>, raw: &raw::Limits) -> Result<limits::Config, ConfigError> {

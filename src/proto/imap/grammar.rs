@@ -23,12 +23,21 @@ pub(super) struct Tag(Box<str>);
 impl Tag {
     const MAX: usize = 64;
 
-    fn parse(octets: &[u8]) -> Option<Self> {
+    pub(super) fn parse(octets: &[u8]) -> Option<Self> {
         let allowed = octets.iter().all(|&octet| is_astring_char(octet) && octet != b'+');
         if octets.is_empty() || octets.len() > Self::MAX || !allowed {
             return None;
         }
         std::str::from_utf8(octets).ok().map(|text| Self(text.into()))
+    }
+
+    /// A tag for a command of ours.
+    pub(super) fn ours() -> Self {
+        Self("BEARWARD".into())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 

@@ -36,6 +36,8 @@ pub struct ImapUpstream {
     steps: std::collections::VecDeque<UpstreamStep>,
     /// The latest list: of this side of the TLS handshake, and of this side of the login.
     capabilities: Option<Capabilities>,
+    /// Any list of this side of the TLS handshake has UNAUTHENTICATE.
+    unauthenticate: bool,
     /// ID was sent and is not answered.
     id_outstanding: bool,
     literal: ServerLiteral,
@@ -87,6 +89,7 @@ impl ImapUpstream {
             state: State::Greeting,
             steps: std::collections::VecDeque::new(),
             capabilities: None,
+            unauthenticate: false,
             id_outstanding: false,
             literal: ServerLiteral::None,
             octets: 0,
@@ -172,8 +175,9 @@ impl ImapUpstream {
     }
 
     fn keep(&mut self, capabilities: Option<Capabilities>) {
-        if capabilities.is_some() {
-            self.capabilities = capabilities;
+        if let Some(list) = capabilities {
+            self.unauthenticate |= list.has("UNAUTHENTICATE");
+            self.capabilities = Some(list);
         }
     }
 
@@ -306,12 +310,7 @@ impl ImapUpstream {
             self.state = State::CapabilityAfter;
             return Ok(());
         };
-        if server.has("UNAUTHENTICATE") {
-            return Err(Failure::Operator(
-                "it offers UNAUTHENTICATE, by which a client could log in as someone else; disable it".into(),
-            ));
-        }
-        self.ready(server.for_client(), &server)
+        self.ready(server.for_client(self.unauthenticate), &server)
     }
 
     fn ready(&mut self, capabilities: String, server: &Capabilities) -> Outcome {
@@ -321,7 +320,7 @@ impl ImapUpstream {
             capabilities,
             offer,
             leftover,
-            unauthenticate: server.has("UNAUTHENTICATE"),
+            unauthenticate: self.unauthenticate,
         }));
         self.state = State::Ready;
         Ok(())
@@ -375,6 +374,7 @@ impl Upstream for ImapUpstream {
         }
         self.lines.clear();
         self.capabilities = None;
+        self.unauthenticate = false;
         self.literal = ServerLiteral::None;
         self.send(login::joined(&[b"C CAPABILITY\r\n"]));
         self.state = State::Capability;

@@ -105,6 +105,7 @@ impl Pop3Downstream {
             (b"AUTH", ..) => self.bad("AUTH takes a mechanism and at most one initial response"),
             (b"CAPA", None, _, _) => self.capabilities(),
             (b"STLS", None, _, _) => self.start_tls(),
+            (b"LANG", language, None, _) if self.offers_languages() => self.language(language),
             (b"QUIT", None, _, _) => {
                 self.send("+OK Bye");
                 self.close(Close::ClientLeft);
@@ -186,6 +187,21 @@ impl Pop3Downstream {
         }
         reply.push_str("IMPLEMENTATION Bearward\r\n.");
         self.send(&reply);
+    }
+
+    fn offers_languages(&self) -> bool {
+        self.config.offer.lines.iter().any(|line| line.eq_ignore_ascii_case("LANG"))
+    }
+
+    /// LANG (RFC 6856 §3): what is said before the login is said in English. After it the mail server is asked.
+    fn language(&mut self, language: Option<&[u8]>) {
+        let known =
+            |name: &[u8]| [&b"*"[..], b"en", b"i-default"].iter().any(|own| own.eq_ignore_ascii_case(name));
+        match language {
+            None => self.send("+OK Languages follow\r\nen English\r\n."),
+            Some(name) if known(name) => self.send("+OK en English it is"),
+            Some(_) => self.bad("Before sign-in there is English only"),
+        }
     }
 
     fn start_tls(&mut self) {

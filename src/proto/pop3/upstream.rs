@@ -20,8 +20,9 @@ const REPLY_LIMIT: usize = 2048;
 const CAPA_LINES: usize = 64;
 /// Longest command line, CRLF included (RFC 2449 §4).
 const COMMAND_LIMIT: usize = 255;
-/// What may be promised to a client before login, since the mail server answers for it after login.
-const PROMISED: [&str; 7] = ["EXPIRE", "LANG", "LOGIN-DELAY", "PIPELINING", "TOP", "UIDL", "UTF8"];
+/// What may be promised to a client before login, since the mail server answers for it after login. Not UTF8, whose
+/// command must come before the login (RFC 6856 §2.1), when no mail server is there yet.
+const PROMISED: [&str; 6] = ["EXPIRE", "LANG", "LOGIN-DELAY", "PIPELINING", "TOP", "UIDL"];
 
 /// The client that logs in to a POP3 server.
 #[derive(Debug)]

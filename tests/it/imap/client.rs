@@ -28,7 +28,9 @@ pub(super) fn config(tls: TlsState, mechanisms: &[Mechanism]) -> FrontConfig {
         hostname: "mail.example.org".into(),
         tls,
         mechanisms: Arc::from(mechanisms),
-        offer: Arc::new(Offer { lines: vec!["IDLE".into(), "X-SECRET".into(), "AUTH=GSSAPI".into()] }),
+        offer: Arc::new(Offer {
+            lines: vec!["IDLE".into(), "X-SECRET".into(), "LITERAL-".into(), "AUTH=GSSAPI".into()],
+        }),
         line_limit: 200,
         sasl_limit: 1024,
         bad_commands: 10,

@@ -29,6 +29,14 @@ fn a_clear_connection_is_offered_no_mechanism() {
 }
 
 #[test]
+fn nothing_is_promised_that_no_mail_server_is_known_to_keep() {
+    let mut unknown = config(TlsState::Encrypted, OAUTH);
+    unknown.offer = std::sync::Arc::default();
+    let (text, _) = greeting(Banner::Welcome, unknown);
+    assert!(text.starts_with("* OK [CAPABILITY IMAP4rev1 SASL-IR ID AUTH=OAUTHBEARER "), "{text}");
+}
+
+#[test]
 fn login_is_not_disabled_where_passwords_are_taken() {
     let (text, _) = greeting(Banner::Welcome, config(TlsState::Encrypted, ALL));
     assert!(text.contains("AUTH=OAUTHBEARER AUTH=XOAUTH2 AUTH=PLAIN AUTH=LOGIN]"), "{text}");

@@ -5,6 +5,8 @@ mod client;
 mod commands;
 mod dummy_response;
 mod greeting;
+mod guard;
+mod guard_model;
 mod hostile_upstream;
 mod literals;
 mod login;

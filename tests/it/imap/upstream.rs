@@ -237,14 +237,22 @@ fn capabilities_come_from_the_answer_or_before_it_or_are_asked_for() {
 }
 
 #[test]
-fn unauthenticate_after_login_is_refused() {
-    for end in [
-        "L OK [CAPABILITY IMAP4rev1 unauthenticate] in\r\n",
-        "L OK in\r\n* CAPABILITY UNAUTHENTICATE\r\nD OK x\r\n",
-    ] {
-        let said = greeted("SASL-IR AUTH=PLAIN", end);
-        assert!(said.last().unwrap().starts_with("failed Operator(\"it offers UNAUTHENTICATE"), "{said:?}");
+fn unauthenticate_is_hidden_and_asks_for_a_guard_which_compression_would_blind() {
+    for (list, shown) in [("IDLE", "IDLE COMPRESS=DEFLATE"), ("unauthenticate IDLE", "IDLE")] {
+        let mut machine = ImapUpstream::new(plan(alice()));
+        machine.receive(b"* OK [CAPABILITY SASL-IR AUTH=PLAIN] hi\r\n");
+        assert!(matches!(machine.poll(), UpstreamStep::Send(_)));
+        machine.receive(format!("L OK [CAPABILITY {list} COMPRESS=DEFLATE] in\r\n").as_bytes());
+        let UpstreamStep::Ready(ready) = machine.poll() else { panic!("not ready: {list}") };
+        assert_eq!(ready.capabilities, shown);
+        assert_eq!(ready.unauthenticate, shown == "IDLE", "{list}");
     }
+    let mut machine = ImapUpstream::new(plan(alice()));
+    machine.receive(b"* OK [CAPABILITY SASL-IR AUTH=PLAIN UNAUTHENTICATE] hi\r\n");
+    let _ = machine.poll();
+    machine.receive(b"* CAPABILITY IDLE COMPRESS=DEFLATE\r\nL OK in\r\n");
+    let UpstreamStep::Ready(ready) = machine.poll() else { panic!("not ready") };
+    assert_eq!((ready.capabilities.as_str(), ready.unauthenticate), ("IDLE", true));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::support::{Act, Serve, Upstream};
 
 const PROTOCOLS: [&str; 3] = ["imap", "pop3", "smtp"];
 const PASSWORD: &str = "upstream-secret";
-const MASTER: &str =
+pub(crate) const MASTER: &str =
     "login = \"master\"\n[backend.main.master]\nuser = \"proxy\"\npassword = \"upstream-secret\"\n";
 const AUTHZID: &str =
     "login = \"authzid\"\n[backend.main.master]\nuser = \"proxy\"\npassword = \"upstream-secret\"\n";
@@ -26,7 +26,7 @@ fn one(protocol: &str, upstream: &Upstream, more: &str) -> String {
 }
 
 /// Bearward in front of a mail server that plays `script` after the start.
-fn scene(protocol: &str, more: &str, script: Vec<Act>) -> (Upstream, Serve) {
+pub(crate) fn scene(protocol: &str, more: &str, script: Vec<Act>) -> (Upstream, Serve) {
     let upstream = Upstream::start(vec![Act::Close]);
     let serve = Serve::start(&one(protocol, &upstream, more));
     upstream.play(script);

@@ -8,6 +8,7 @@ use memchr::memchr2_iter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     at: At,
+    bare_newline: bool,
 }
 
 /// Where in the message the next octet stands. Octets that the state names have not been passed on yet,
@@ -31,7 +32,12 @@ enum At {
 impl Message {
     /// The message begins: the CRLF behind DATA is its first line start.
     pub(super) const fn new() -> Self {
-        Self { at: At::LineStart }
+        Self { at: At::LineStart, bare_newline: false }
+    }
+
+    /// Whether a bare CR or LF was seen.
+    pub(super) const fn had_bare_newline(&self) -> bool {
+        self.bare_newline
     }
 
     /// Passes octets on. Says how many it took, and whether the message ended with the last of them.
@@ -70,10 +76,12 @@ impl Message {
                 return false;
             }
             (At::Cr, _) => {
+                self.bare_newline = true;
                 upstream.extend_from_slice(b"\r\n");
                 At::MadeLineStart
             }
             (At::DotCr, _) => {
+                self.bare_newline = true;
                 upstream.extend_from_slice(b"..\r\n");
                 At::MadeLineStart
             }
@@ -90,6 +98,7 @@ impl Message {
         self.at = match (at, octet) {
             (_, b'\r') => At::Cr,
             (_, b'\n') => {
+                self.bare_newline = true;
                 upstream.extend_from_slice(b"\r\n");
                 At::MadeLineStart
             }

@@ -9,7 +9,10 @@
 //! - Only CRLF ends a command. A line with a control character in it is refused whole.
 //! - After DATA nothing passes before 354 or the refusal says whether a message follows, and after EHLO nothing
 //!   passes before its answer says whether BDAT is understood.
-//! - A message is passed so that it can end in one place only, whatever the mail server takes for a line end.
+//! - A message is passed so that it can end in one place only, whatever the mail server takes for a line end. Where
+//!   bare line ends are refused instead, the mail server gets nothing more from the first one on, so that it never
+//!   sees the end of that message; the client is heard to the end, told, and disconnected.
+//! - Where senders are checked, a MAIL command passes only with an address of the client.
 //! - The octets of BDAT are counted, whether it is refused or not (RFC 3030 §2). Where the mail server does not
 //!   offer CHUNKING it would read them as commands: there they are thrown away.
 //! - BURL, ETRN, ATRN and TURN are not offered and are refused: the first reads mailboxes in the user's name,
@@ -26,6 +29,7 @@ use replies::{Expected, Finished, Replies};
 use super::{
     command::{Chunk, Verb},
     ehlo,
+    sender::{Sender, SenderPolicy},
 };
 use crate::proto::{Guard, GuardViolation, Offer};
 
@@ -37,6 +41,19 @@ pub struct SmtpGuard {
     replies: Replies,
     /// Whether the mail server understands BDAT now.
     chunking: bool,
+    bare_newline: BareNewline,
+    /// Who may be the sender; anybody without it.
+    senders: Option<Box<SenderPolicy>>,
+}
+
+/// What becomes of a message with a bare CR or LF in it. The octets of BDAT always pass as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BareNewline {
+    /// Each is made CRLF.
+    #[default]
+    Normalize,
+    /// The message is refused, and the session ends.
+    Refuse,
 }
 
 /// What the client's next octets are.
@@ -55,6 +72,8 @@ enum Intake {
     Command,
     /// A message.
     Message(Message),
+    /// A message that the mail server gets no more of.
+    RefusedMessage(Message),
     /// Not known before the mail server has answered.
     Waiting,
 }
@@ -67,6 +86,7 @@ enum Verdict {
     ChunkUnknown,
     Data,
     Hello,
+    Mail,
     Pass,
     Refuse(&'static [u8]),
 }
@@ -78,6 +98,9 @@ const UNKNOWN: &[u8] = b"500 5.5.2 Unknown command\r\n";
 const CONTROL_CHARACTER: &[u8] = b"500 5.5.2 Control character or bare line end in a command\r\n";
 const LINE_TOO_LONG: &[u8] = b"500 5.5.2 Line too long\r\n";
 const NO_CHUNKING: &[u8] = b"503 5.5.1 CHUNKING is not offered\r\n";
+const NOT_YOUR_ADDRESS: &[u8] = b"553 5.7.1 Sender address is not yours\r\n";
+const UNREADABLE_ADDRESS: &[u8] = b"553 5.7.1 Sender address cannot be read unambiguously\r\n";
+const BARE_NEWLINE: &[u8] = b"550 5.6.11 Message has a bare CR or LF, closing the connection\r\n";
 const CHUNK_UNKNOWN: &[u8] = b"501 5.5.4 Bad BDAT size, closing the connection\r\n";
 
 impl SmtpGuard {
@@ -88,7 +111,23 @@ impl SmtpGuard {
             line: CommandLine::default(),
             replies: Replies::default(),
             chunking: offer.lines.iter().any(|line| ehlo::has_keyword(line, "CHUNKING")),
+            bare_newline: BareNewline::Normalize,
+            senders: None,
         }
+    }
+
+    /// The same, with another way to treat bare line ends in a message.
+    #[must_use]
+    pub const fn with_bare_newlines(mut self, bare_newline: BareNewline) -> Self {
+        self.bare_newline = bare_newline;
+        self
+    }
+
+    /// The same, with senders checked.
+    #[must_use]
+    pub fn with_senders(mut self, senders: SenderPolicy) -> Self {
+        self.senders = Some(Box::new(senders));
+        self
     }
 
     fn command(&mut self, octets: &[u8], upstream: &mut Vec<u8>) -> Result<usize, GuardViolation> {
@@ -108,10 +147,21 @@ impl SmtpGuard {
                 self.send(&line.octets, Expected::Hello, upstream);
                 self.intake = Intake::Waiting;
             }
+            Verdict::Mail => self.mail(&line.octets, upstream),
             Verdict::Pass => self.send(&line.octets, Expected::Pass, upstream),
             Verdict::Refuse(text) => self.send(b"NOOP", Expected::Replace(text), upstream),
         }
         Ok(taken)
+    }
+
+    fn mail(&mut self, line: &[u8], upstream: &mut Vec<u8>) {
+        let (_, arguments) = Verb::split(line);
+        match self.senders.as_ref().map(|senders| senders.judge(arguments)) {
+            None => self.send(line, Expected::Pass, upstream),
+            Some(Sender::Own(written)) => self.send(written.as_bytes(), Expected::Pass, upstream),
+            Some(Sender::Foreign) => self.send(b"NOOP", Expected::Replace(NOT_YOUR_ADDRESS), upstream),
+            Some(Sender::Unreadable) => self.send(b"NOOP", Expected::Replace(UNREADABLE_ADDRESS), upstream),
+        }
     }
 
     fn chunk(&mut self, chunk: Chunk, upstream: &mut Vec<u8>) {
@@ -144,15 +194,26 @@ impl SmtpGuard {
         taken
     }
 
-    fn message(&mut self, mut message: Message, octets: &[u8], upstream: &mut Vec<u8>) -> usize {
+    fn message(
+        &mut self,
+        mut message: Message,
+        octets: &[u8],
+        upstream: &mut Vec<u8>,
+    ) -> Result<usize, GuardViolation> {
+        let passed = upstream.len();
         let (taken, ended) = message.pass(octets, upstream);
+        if self.bare_newline == BareNewline::Refuse && message.had_bare_newline() {
+            upstream.truncate(passed);
+            self.intake = Intake::RefusedMessage(message);
+            return if ended { Err(GuardViolation::BareNewline) } else { Ok(taken) };
+        }
         if ended {
             self.replies.expect(Expected::Pass);
             self.intake = Intake::Command;
         } else {
             self.intake = Intake::Message(message);
         }
-        taken
+        Ok(taken)
     }
 
     fn finished(&mut self, finished: Finished) {
@@ -186,7 +247,9 @@ impl Guard for SmtpGuard {
                 Intake::Chunk { left, pass } => self.chunk_octets(left, pass, rest, upstream),
                 Intake::Closed => rest.len(),
                 Intake::Command => self.command(rest, upstream)?,
-                Intake::Message(message) => self.message(message, rest, upstream),
+                Intake::Message(message) | Intake::RefusedMessage(message) => {
+                    self.message(message, rest, upstream)?
+                }
             };
             rest = rest.get(taken..).unwrap_or_default();
         }
@@ -208,6 +271,10 @@ impl Guard for SmtpGuard {
     fn at_line_border(&self) -> bool {
         self.replies.at_border()
     }
+
+    fn last_words(&self) -> Option<&'static [u8]> {
+        matches!(self.intake, Intake::RefusedMessage(_)).then_some(BARE_NEWLINE)
+    }
 }
 
 fn verdict(line: &WholeLine) -> Verdict {
@@ -225,14 +292,10 @@ fn verdict(line: &WholeLine) -> Verdict {
         Verb::Bdat => Chunk::parse(arguments).map_or(Verdict::ChunkUnknown, Verdict::Chunk),
         Verb::Data => Verdict::Data,
         Verb::Ehlo | Verb::Helo => Verdict::Hello,
-        Verb::Expn
-        | Verb::Help
-        | Verb::Mail
-        | Verb::Noop
-        | Verb::Quit
-        | Verb::Rcpt
-        | Verb::Rset
-        | Verb::Vrfy => Verdict::Pass,
+        Verb::Mail => Verdict::Mail,
+        Verb::Expn | Verb::Help | Verb::Noop | Verb::Quit | Verb::Rcpt | Verb::Rset | Verb::Vrfy => {
+            Verdict::Pass
+        }
     }
 }
 
