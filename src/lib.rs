@@ -1,6 +1,6 @@
 //! Bearward: lets mail clients sign in to unmodified mail servers with OAuth bearer tokens.
 //!
-//! It stands at the network edge, terminates TLS for IMAP, SMTP submission and POP3, takes a token by SASL
+//! It stands at the network edge, terminates TLS for IMAP, SMTP submission, POP3 and ManageSieve, takes a token by SASL
 //! OAUTHBEARER (RFC 7628) or XOAUTH2, validates it, logs the session in to the mail server in a way that server
 //! already understands, and relays. `docs/architecture.md` draws the way of one session through these rooms.
 #![forbid(unsafe_code)]

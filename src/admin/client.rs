@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::{net::UnixStream, time::timeout};
 
-use super::{Config, GrantFilter, GrantInfo, Refused, Revoked, SessionInfo, Status};
+use super::{
+    BackendInfo, Config, DrainRequest, Drained, GrantFilter, GrantInfo, Refused, Revoked, SessionInfo, Status,
+};
 use crate::model::{GrantId, SessionId};
 
 /// How long a running server may take to answer.
@@ -95,6 +97,26 @@ impl Client {
     /// [`ClientError`]
     pub async fn revoke(&self, grant: GrantId) -> Result<Revoked, ClientError> {
         self.ask(Method::POST, &format!("/grants/{grant}/revoke")).await
+    }
+
+    /// Every server of every backend.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn backends(&self) -> Result<Vec<BackendInfo>, ClientError> {
+        self.ask(Method::GET, "/backends").await
+    }
+
+    /// Stops new sessions at servers of a backend, or lets them in again.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn drain(&self, backend: &str, request: &DrainRequest) -> Result<Drained, ClientError> {
+        let server = request.server.as_deref().map(|server| format!("&server={}", percent(server)));
+        let (backend, server) = (percent(backend), server.unwrap_or_default());
+        let DrainRequest { drained, close, .. } = request;
+        self.ask(Method::POST, &format!("/backends/{backend}/drain?drained={drained}&close={close}{server}"))
+            .await
     }
 
     /// How the server does.

@@ -52,6 +52,12 @@ pub trait Control: Send + Sync + 'static {
     /// The store cannot be written.
     async fn revoke(&self, grant: GrantId) -> Result<Option<Revoked>, ControlError>;
 
+    /// Every server of every backend.
+    async fn backends(&self) -> Vec<BackendInfo>;
+
+    /// Stops new sessions at servers of a backend, or lets them in again; `None` when there are none of that name.
+    async fn drain(&self, backend: &str, request: &DrainRequest) -> Option<Drained>;
+
     /// How the server does.
     async fn status(&self) -> Status;
 }
@@ -113,6 +119,54 @@ pub struct GrantInfo {
     pub expires_at: Option<i64>,
     /// When it was revoked, in seconds since 1970.
     pub revoked_at: Option<i64>,
+}
+
+/// One server of a backend for one protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendInfo {
+    /// The backend's name.
+    pub backend: String,
+    /// The protocol.
+    pub protocol: String,
+    /// Host and port.
+    pub server: String,
+    /// `up`; `failing`, with the others tried first; or `down`, left alone but for a trial from time to time.
+    pub state: String,
+    /// Whether it gets no new sessions.
+    pub drained: bool,
+    /// Live sessions there.
+    pub sessions: usize,
+    /// Connections that wait for a user.
+    pub warm: usize,
+}
+
+/// Which servers of a backend are drained or let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    /// Only the servers of this host, or of this host and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// `false` lets new sessions in again.
+    pub drained: bool,
+    /// Whether the sessions there are closed.
+    #[serde(default)]
+    pub close: bool,
+}
+
+/// What a drain did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// The backend's name.
+    pub backend: String,
+    /// Hosts and ports.
+    pub servers: Vec<String>,
+    /// Whether they get no new sessions now.
+    pub drained: bool,
+    /// Live sessions that were there.
+    pub sessions: usize,
+    /// How many of them were closed.
+    pub sessions_closed: usize,
 }
 
 /// What a revocation did.

@@ -22,7 +22,7 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Config, Control, ControlError, GrantFilter, Refused};
+use super::{Config, Control, ControlError, DrainRequest, GrantFilter, Refused};
 
 /// The admin socket, bound and locked, not yet served.
 #[derive(Debug)]
@@ -146,6 +146,8 @@ fn router(control: Arc<dyn Control>) -> Router {
         .route("/sessions/{id}/kill", post(kill))
         .route("/grants", get(grants))
         .route("/grants/{id}/revoke", post(revoke))
+        .route("/backends", get(backends))
+        .route("/backends/{name}/drain", post(drain))
         .route("/status", get(status))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such request") })
         .with_state(control)
@@ -177,6 +179,21 @@ async fn revoke(State(control): Ask, PathParameter(id): PathParameter<String>) -
         Ok(None) => refused(StatusCode::NOT_FOUND, "there is no such grant"),
         Ok(Some(revoked)) => Json(revoked).into_response(),
         Err(error) => answer::<()>(Err(error)),
+    }
+}
+
+async fn backends(State(control): Ask) -> Response {
+    Json(control.backends().await).into_response()
+}
+
+async fn drain(
+    State(control): Ask,
+    PathParameter(name): PathParameter<String>,
+    Query(request): Query<DrainRequest>,
+) -> Response {
+    match control.drain(&name, &request).await {
+        None => refused(StatusCode::NOT_FOUND, "there is no such backend or server"),
+        Some(drained) => Json(drained).into_response(),
     }
 }
 

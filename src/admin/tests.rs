@@ -59,6 +59,29 @@ impl Control for Fake {
         Ok(known.then(|| Revoked { grant_id: grant.to_string(), sessions_closed: Some(1) }))
     }
 
+    async fn backends(&self) -> Vec<BackendInfo> {
+        vec![BackendInfo {
+            backend: "main".into(),
+            protocol: "imap".into(),
+            server: "a.example.org:993".into(),
+            state: "up".into(),
+            drained: false,
+            sessions: 1,
+            warm: 0,
+        }]
+    }
+
+    async fn drain(&self, backend: &str, request: &DrainRequest) -> Option<Drained> {
+        self.note(format!("{backend} {request:?}"));
+        (backend == "main").then(|| Drained {
+            backend: backend.into(),
+            servers: request.server.iter().cloned().collect(),
+            drained: request.drained,
+            sessions: 1,
+            sessions_closed: usize::from(request.close),
+        })
+    }
+
     async fn status(&self) -> Status {
         Status { version: "1".into(), started_at: 1, sessions: 2, connections: 3, draining: false }
     }
@@ -93,6 +116,10 @@ async fn every_request_reaches_the_server_and_comes_back() {
     running.client.kill(SessionId::new(0xff)).await.unwrap();
     assert_eq!(running.client.revoke(GRANT.parse().unwrap()).await.unwrap().sessions_closed, Some(1));
     assert_eq!(running.client.status().await.unwrap().connections, 3);
+    assert_eq!(running.client.backends().await.unwrap().len(), 1);
+    let drain = DrainRequest { server: Some("[::1]:993&drained=false".into()), drained: true, close: true };
+    assert_eq!(running.client.drain("main", &drain).await.unwrap().sessions_closed, 1);
+    assert!(running.fake.asked.lock().unwrap().contains(&format!("main {drain:?}")));
     let filter = GrantFilter { user: Some("a&client_id=b+c@é %".into()), client_id: None };
     assert_eq!(running.client.grants(&filter).await.unwrap(), Vec::new());
     assert!(running.fake.asked.lock().unwrap().contains(&format!("{filter:?}")));
@@ -105,6 +132,8 @@ async fn what_does_not_exist_is_told_from_what_failed() {
     assert!(matches!(killed, Err(ClientError::Unknown(_))), "{killed:?}");
     let revoked = running.client.revoke(GrantId::generate()).await;
     assert!(matches!(revoked, Err(ClientError::Unknown(_))), "{revoked:?}");
+    let drained = running.client.drain("ma/in", &DrainRequest::default()).await;
+    assert!(matches!(drained, Err(ClientError::Unknown(_))), "{drained:?}");
     let filter = GrantFilter { user: Some("fault".into()), client_id: None };
     let listed = running.client.grants(&filter).await;
     assert!(matches!(listed, Err(ClientError::Refused(_))), "{listed:?}");

@@ -7,10 +7,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Parts;
 use crate::{
-    admin::{Control, ControlError, GrantFilter, GrantInfo, Revoked, SessionInfo, Status},
+    admin::{
+        BackendInfo, Control, ControlError, DrainRequest, Drained, GrantFilter, GrantInfo, Revoked,
+        SessionInfo, Status,
+    },
     model::{ClientId, GrantId, Login, SessionId, UnixTime},
     session::Live,
     store::{self, Ended, Grant, RevocationReason, StoreError},
+    upstream::{Backend, ServerStatus},
 };
 
 /// The running server, as the admin socket sees it.
@@ -51,6 +55,49 @@ impl Control for AppControl {
                 Ok(Some(Revoked { grant_id: grant.to_string(), sessions_closed }))
             }
         }
+    }
+
+    async fn backends(&self) -> Vec<BackendInfo> {
+        let sessions = self.parts.shared.registry.sessions();
+        let of = |backend: &Arc<Backend>| {
+            let name = Arc::clone(&backend.config().name);
+            let info = |status: ServerStatus| BackendInfo {
+                backend: name.to_string(),
+                protocol: status.protocol.to_string(),
+                server: status.server.to_string(),
+                state: status.state.to_owned(),
+                drained: status.drained,
+                sessions: sessions
+                    .iter()
+                    .filter(|live| live.protocol == status.protocol && live.is_at(&name, &status.server))
+                    .count(),
+                warm: status.warm,
+            };
+            backend.servers().into_iter().map(info).collect::<Vec<_>>()
+        };
+        self.parts.shared.backends.iter().flat_map(of).collect()
+    }
+
+    async fn drain(&self, backend: &str, request: &DrainRequest) -> Option<Drained> {
+        let shared = &self.parts.shared;
+        let backend = shared.backends.iter().find(|own| *own.config().name == *backend)?;
+        let mut servers = backend.drain(request.server.as_deref(), request.drained);
+        servers.sort();
+        servers.dedup();
+        if servers.is_empty() {
+            return None;
+        }
+        let name = &backend.config().name;
+        let is_there = |live: &Live| servers.iter().any(|server| live.is_at(name, server));
+        let sessions = shared.registry.sessions().iter().filter(|live| is_there(live)).count();
+        let sessions_closed = if request.close { shared.registry.end_drained(is_there) } else { 0 };
+        Some(Drained {
+            backend: name.to_string(),
+            servers: servers.iter().map(ToString::to_string).collect(),
+            drained: request.drained,
+            sessions,
+            sessions_closed,
+        })
     }
 
     async fn status(&self) -> Status {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Parts;
@@ -14,8 +14,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 const CERTIFICATES: Duration = Duration::from_secs(10);
 /// How often a backend that answered is asked again what it offers.
 const PROBE: Duration = Duration::from_secs(60);
-/// How often a backend that did not answer is asked again.
+/// How often a mail server that did not answer is asked again.
 const PROBE_FAILED: Duration = Duration::from_secs(5);
+/// How often backends look after their servers: connections that wait for a user, figures.
+const TEND: Duration = Duration::from_secs(1);
 /// How long the start waits for backends to say what they offer.
 const FIRST_PROBE: Duration = Duration::from_secs(3);
 /// How often expired rows are deleted.
@@ -43,14 +45,21 @@ pub(super) fn start(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTr
             tracing::warn!(%error, "the signing keys cannot be read or replaced; trying again");
         }
     });
+    run.every(TEND, |parts| async move { parts.shared.backends.iter().for_each(|backend| backend.tend()) });
     for backend in parts.shared.backends.iter() {
         for protocol in backend.protocols() {
             let (backend, stop) = (Arc::clone(backend), stop.clone());
             tasks.spawn(async move {
                 loop {
                     let answered = backend.probe(protocol).await.iter().any(|probe| probe.result.is_ok());
-                    let pause = if answered { PROBE } else { PROBE_FAILED };
-                    tokio::select! { () = stop.cancelled() => return, () = sleep(pause) => {} }
+                    let next = Instant::now() + if answered { PROBE } else { PROBE_FAILED };
+                    while Instant::now() < next {
+                        let pause = PROBE_FAILED.min(next.saturating_duration_since(Instant::now()));
+                        tokio::select! { () = stop.cancelled() => return, () = sleep(pause) => {} }
+                        if answered {
+                            backend.probe_failing(protocol).await;
+                        }
+                    }
                 }
             });
         }

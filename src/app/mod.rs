@@ -7,6 +7,7 @@ mod check;
 mod control;
 mod housekeeping;
 mod https;
+mod introduced;
 mod logout;
 mod mail;
 mod parts;

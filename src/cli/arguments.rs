@@ -62,6 +62,9 @@ pub(super) enum Command {
     /// Show or close the live sessions of the running server
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Show the mail servers, and keep sessions away from one before it is worked on
+    #[command(subcommand)]
+    Backend(BackendCommand),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -369,6 +372,41 @@ pub(super) enum SessionCommand {
         #[arg(required = true, value_name = "SESSION")]
         sessions: Vec<SessionId>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BackendCommand {
+    /// Every mail server, and how it does
+    List,
+    /// Send no new sessions to a backend or to one of its servers; those that live stay. It is forgotten when the
+    /// server is started again
+    Drain {
+        /// The backend, or one of its servers: main, main/mail.example.org or main/mail.example.org:993
+        #[arg(value_name = "BACKEND[/SERVER]", value_parser = servers)]
+        servers: Servers,
+        /// Also close the sessions that live
+        #[arg(long)]
+        close: bool,
+    },
+    /// Send new sessions there again
+    Resume {
+        /// As for drain
+        #[arg(value_name = "BACKEND[/SERVER]", value_parser = servers)]
+        servers: Servers,
+    },
+}
+
+/// A backend, or one of its servers.
+#[derive(Clone, Debug)]
+pub(super) struct Servers {
+    pub(super) backend: String,
+    pub(super) server: Option<String>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a parser that can fail")]
+fn servers(text: &str) -> Result<Servers, String> {
+    let (backend, server) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+    Ok(Servers { backend: backend.to_owned(), server: server.map(str::to_owned) })
 }
 
 #[derive(Debug, Subcommand)]

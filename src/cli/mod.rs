@@ -5,6 +5,7 @@
 //! that a closed pipe is no fault and nothing else is mixed in.
 
 mod arguments;
+mod backend;
 mod check;
 mod client;
 mod config;
@@ -64,6 +65,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Token(command) => token::run(command, file, output).await,
         Command::Try(command) => trial::run(command, output).await,
         Command::Config(command) => config::run(command, file, output),
+        Command::Backend(command) => backend::run(command, file, output).await,
         Command::Session(command) => session::run(command, file, output).await,
         Command::Client(command) => client::run(command, file, output).await,
         Command::Secret(command) => secret::run(command, file, output).await,

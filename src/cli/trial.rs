@@ -44,6 +44,15 @@ fn invitation(document: &TrialDocument) -> String {
         ));
     }
     text.push_str(&format!(
+        "\nlist the Sieve scripts (curl does not speak ManageSieve):\n\n  \
+         printf 'AUTHENTICATE \"XOAUTH2\" \"%s\"\\r\\nLISTSCRIPTS\\r\\nLOGOUT\\r\\n' \
+         \"$(printf 'user=%s\\001auth=Bearer %s\\001\\001' '{user}' {token} | base64 -w0)\" | \
+         openssl s_client -quiet -verify_return_error -CAfile {ca} -starttls sieve -connect '{hostname}:{sieve}'\n",
+        token = quoted(&document.access_token),
+        ca = quoted(&document.ca_file.display().to_string()),
+        sieve = ports.sieve,
+    ));
+    text.push_str(&format!(
         "\nget new tokens with the refresh token, which works once:\n\n  curl -sS --cacert {ca} -d \
          grant_type=refresh_token -d client_id={client} -d refresh_token={refresh} {issuer}/oauth/token\n",
         ca = quoted(&document.ca_file.display().to_string()),
@@ -61,7 +70,10 @@ fn invitation(document: &TrialDocument) -> String {
         "\nsee what was allowed, and who is signed in:\n\n  {ask} grant list\n  {ask} session list\n\n"
     ));
     text.push_str(&format!("issuer    {}\nclient    {}\n", document.issuer, document.client_id));
-    text.push_str(&format!("STARTTLS  imap {}, smtp {}, pop3 {}\n", ports.imap, ports.smtp, ports.pop3));
+    text.push_str(&format!(
+        "STARTTLS  imap {}, smtp {}, pop3 {}, sieve {}\n",
+        ports.imap, ports.smtp, ports.pop3, ports.sieve
+    ));
     for user in &document.users {
         text.push_str(&format!("user      {}, whose mailbox password is {}\n", user.login, user.password));
     }

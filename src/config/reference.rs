@@ -7,6 +7,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::{raw, resolve};
+use crate::model::Protocol;
 
 const HEAD: &str = "\
 Bearward's configuration. Every value below is the default, except hostname and the servers of [backend.main],
@@ -102,11 +103,19 @@ const SECTIONS: &[Section] = &[
             ("sieve", E("[\"sieve+starttls://10.0.0.5:4190\"]")),
             ("allow_cleartext", D),
             ("login", D),
+            ("secrets", E("\"people\"")),
+            ("mechanisms", E("[\"PLAIN\"]")),
             ("login_name", D),
+            ("shared_login_name", E("'{domain}\\{local}\\{mailbox_local}'")),
             ("xclient", D),
             ("proxy_protocol", D),
             ("imap_id", D),
             ("timeout", D),
+            ("balance", D),
+            ("weights", E("{ \"10.0.0.5\" = 2 }")),
+            ("slow_start", D),
+            ("any_server", D),
+            ("warm", D),
         ],
     ),
     example(
@@ -117,6 +126,19 @@ const SECTIONS: &[Section] = &[
             ("password", S("\"…\"")),
             ("password_file", S("\"master.password\"")),
             ("separator", S("\"*\"")),
+        ],
+    ),
+    example(
+        "[backend.main.bearer]",
+        "BackendBearer",
+        &[
+            ("url", S("\"https://login.example.org/token\"")),
+            ("client_id", S("\"bearward\"")),
+            ("client_secret", S("\"…\"")),
+            ("client_secret_file", S("\"bearer.secret\"")),
+            ("audience", S("\"mail\"")),
+            ("scope", S("\"mail\"")),
+            ("ca", S("\"certs/login-ca.pem\"")),
         ],
     ),
     section(
@@ -301,9 +323,10 @@ fn write_keys(text: &mut String, keys: &[(&str, Show)], definition: &Value, defa
     }
 }
 
-/// The standard listeners; the documentation of the keys stands at the first.
+/// The standard listeners of the sample backend; the documentation of the keys stands at the first.
 fn write_listeners(text: &mut String, section: &Section, definition: &Value) {
-    for (index, listener) in resolve::standard_listeners(|_| true).iter().enumerate() {
+    let has_servers = |protocol| protocol != Protocol::Sieve;
+    for (index, listener) in resolve::standard_listeners(has_servers).iter().enumerate() {
         let values = serde_json::to_value(listener).unwrap_or_default();
         if index > 0 {
             text.push('\n');
@@ -404,7 +427,18 @@ mod tests {
             "passwords",
         ]
         .into_iter()
-        .chain(["session", "limits", "store", "telemetry", "admin", "sni", "acme", "master"]);
+        .chain([
+            "shared_mailboxes",
+            "session",
+            "limits",
+            "store",
+            "telemetry",
+            "admin",
+            "sni",
+            "acme",
+            "master",
+            "bearer",
+        ]);
         let tables: BTreeSet<String> = tables.map(str::to_owned).collect();
         let mut seen = BTreeSet::new();
         for section in SECTIONS {

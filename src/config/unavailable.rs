@@ -4,7 +4,7 @@
 use super::{
     ConfigError,
     document::Document,
-    raw::{DirectorySource, PasswordMode, Root, Service},
+    raw::{DirectorySource, PasswordMode, Root},
 };
 
 /// Refuses the first key whose value asks for something that this version cannot do.
@@ -16,19 +16,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
         return not_yet("tls.acme", "a certificate by ACME").map_err(|error| {
             error.help("give a certificate and a key as files in tls.certificate and tls.private_key")
         });
-    }
-    for (index, listener) in raw.listener.iter().flatten().enumerate() {
-        if listener.protocol == Service::Sieve {
-            return not_yet(&format!("listener[{index}].protocol"), "a listener for ManageSieve");
-        }
-        if !listener.proxy_protocol_from.is_empty() {
-            return not_yet(&format!("listener[{index}].proxy_protocol_from"), "taking PROXY headers");
-        }
-    }
-    for (name, backend) in &raw.backend {
-        if !backend.sieve.is_empty() {
-            return not_yet(&format!("backend.{name}.sieve"), "ManageSieve");
-        }
     }
     if !raw.trusted_issuer.is_empty() {
         return not_yet("trusted_issuer", "trusting another issuer");

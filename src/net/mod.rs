@@ -1,12 +1,15 @@
 //! Listeners and sockets.
 //!
-//! It knows options of sockets and the ways in which accepting fails; it knows nothing of what is spoken.
+//! It knows options of sockets, the ways in which accepting fails, and the PROXY header before a session; it knows
+//! nothing of what is spoken.
 
 mod listener;
+mod proxied;
 
 use std::net::SocketAddr;
 
 pub use listener::{NetError, accept, bind, canonical, prepare, prepare_upstream};
+pub use proxied::{InvalidNetwork, Network, Peers, ProxyRefusal, peers};
 
 use crate::model::{Mechanism, Protocol};
 
@@ -23,6 +26,8 @@ pub struct ListenerConfig {
     pub mechanisms: Vec<Mechanism>,
     /// Whether clients are asked for a certificate, which tokens may be bound to (RFC 8705).
     pub client_certificates: bool,
+    /// The networks whose connections begin with a PROXY header; nobody else may connect. Empty: there is none.
+    pub proxy_protocol_from: Vec<Network>,
 }
 
 /// What a listener speaks.

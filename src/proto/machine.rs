@@ -184,7 +184,8 @@ pub struct FrontConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
     /// SMTP: EHLO lines (`PIPELINING`, `SIZE 10240000`, …) already filtered to what may be promised.
-    /// POP3: CAPA lines likewise. IMAP: capability words likewise.
+    /// POP3: CAPA lines likewise. IMAP: capability words likewise. ManageSieve: `SIEVE fileinto` and the like, one
+    /// word of a capability each.
     pub lines: Vec<String>,
 }
 
@@ -248,7 +249,8 @@ pub struct UpstreamPlan {
 /// The identity that logs in upstream.
 #[derive(Debug)]
 pub enum LoginAs {
-    /// None: a check that only asks what the server offers, and is ready once that is known.
+    /// None yet: it is asked what the server offers, and the machine is ready once that is known. [`Upstream::log_in`]
+    /// goes on from there.
     Nobody,
     /// By a token that the server understands (RFC 7628, XOAUTH2).
     Bearer {
@@ -395,6 +397,9 @@ pub enum GuardViolation {
     /// A client's line longer than any the mail server could take.
     #[error("the client sent a line beyond all limits")]
     ClientLineTooLong,
+    /// A client's command cannot be followed, and half of it is with the mail server.
+    #[error("the client sent octets behind the literal of a command")]
+    ClientOutOfStep,
     /// The mail server's replies cannot be followed.
     #[error("the mail server's replies cannot be followed")]
     ServerOutOfStep,
@@ -416,6 +421,10 @@ pub trait Upstream: Send {
 
     /// The TLS handshake is done; whatever came before it is forgotten.
     fn tls_started(&mut self);
+
+    /// Goes on from the [`UpstreamStep::Ready`] of [`LoginAs::Nobody`] to the login of somebody, for whom `client` is
+    /// introduced where that was not done yet. It is asked for once; at any other time nothing happens.
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>);
 }
 
 impl RefusalKind {
@@ -445,8 +454,8 @@ pub fn downstream(protocol: Protocol, banner: Banner, config: FrontConfig) -> Op
     match protocol {
         Protocol::Imap => Some(Box::new(super::imap::ImapDownstream::new(banner, config))),
         Protocol::Pop3 => Some(Box::new(super::pop3::Pop3Downstream::new(banner, config))),
+        Protocol::Sieve => Some(Box::new(super::sieve::SieveDownstream::new(banner, config))),
         Protocol::Smtp => Some(Box::new(super::smtp::SmtpDownstream::new(banner, config))),
-        Protocol::Sieve => None,
     }
 }
 
@@ -455,7 +464,7 @@ pub fn upstream(protocol: Protocol, plan: UpstreamPlan) -> Option<Box<dyn Upstre
     match protocol {
         Protocol::Imap => Some(Box::new(super::imap::ImapUpstream::new(plan))),
         Protocol::Pop3 => Some(Box::new(super::pop3::Pop3Upstream::new(plan))),
+        Protocol::Sieve => Some(Box::new(super::sieve::SieveUpstream::new(plan))),
         Protocol::Smtp => Some(Box::new(super::smtp::SmtpUpstream::new(plan))),
-        Protocol::Sieve => None,
     }
 }

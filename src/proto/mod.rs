@@ -19,6 +19,7 @@ pub mod line;
 pub mod pop3;
 pub mod proxy_header;
 pub mod sasl;
+pub mod sieve;
 pub mod smtp;
 
 mod machine;

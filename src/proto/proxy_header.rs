@@ -158,6 +158,21 @@ pub fn parse(octets: &[u8]) -> Result<Parsed, ParseError> {
     Err(ParseError::Invalid("it begins otherwise"))
 }
 
+/// How many octets can be read behind `octets`, for which [`parse`] says [`ParseError::NeedMore`], without reading
+/// beyond the header; at least one.
+pub fn missing(octets: &[u8]) -> usize {
+    let count = octets.len();
+    if octets.first().is_none_or(|first| V1_PREFIX.starts_with(&[*first])) {
+        // Where the line ends shows only when it ends. No header of either version is shorter than this one.
+        return b"PROXY UNKNOWN\r\n".len().saturating_sub(count).max(1);
+    }
+    let whole = match octets.get(V2_FIXED - 2..V2_FIXED) {
+        Some(&[high, low]) => V2_FIXED + usize::from(u16::from_be_bytes([high, low])),
+        Some(_) | None => V2_FIXED,
+    };
+    whole.saturating_sub(count).max(1)
+}
+
 /// Whether `octets` begin with `prefix`, or are the beginning of it.
 fn begins_like(octets: &[u8], prefix: &[u8]) -> bool {
     octets.iter().zip(prefix).all(|(own, expected)| own == expected)

@@ -17,7 +17,7 @@ use crate::{
     limits,
     lookup::Lookups,
     model::{Protocol, SessionId},
-    net::{ListenerConfig, ListenerTls},
+    net::{ListenerConfig, ListenerTls, Peers},
     proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsFacts, TlsState},
     relay::{self, EndReason, RelayEnd},
     telemetry::{Direction, Metrics, TlsVersion, Validations},
@@ -103,18 +103,18 @@ const MAX_BEHIND: usize = 16 * 1024;
 /// Time to say goodbye to a client that may not listen.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Runs one connection to its end. `admission` is held until then.
+/// Runs one connection between `peers` to its end. `admission` is held until then.
 pub async fn run<P: Send + 'static>(
     shared: Arc<Shared>,
     front: Arc<Front>,
     tcp: TcpStream,
-    peer: SocketAddr,
+    peers: Peers,
     banner: Banner,
     admission: P,
 ) {
     let protocol = front.protocol;
     let counted = shared.metrics.connection_opened(protocol);
-    let Some(handover) = Box::pin(until_login(&shared, front, tcp, peer, banner)).await else { return };
+    let Some(handover) = Box::pin(until_login(&shared, front, tcp, peers, banner)).await else { return };
     // A task of its own: the dialogue's future, which is large, is gone while the session lives on.
     let held = (admission, counted, shared.metrics.session_opened(protocol));
     tokio::spawn(relay_session(Arc::clone(&shared.metrics), protocol, handover, held));
@@ -148,15 +148,14 @@ async fn until_login(
     shared: &Arc<Shared>,
     front: Arc<Front>,
     tcp: TcpStream,
-    peer: SocketAddr,
+    peers: Peers,
     banner: Banner,
 ) -> Option<Handover> {
-    let local = tcp.local_addr().ok()?;
     let mut connection = Connection {
         id: session_id(),
         protocol: front.protocol,
-        peer,
-        local,
+        peer: peers.client,
+        local: peers.local,
         sni: None,
         certificate: None,
         tls: None,

@@ -32,6 +32,7 @@ pub struct Live {
     /// Ends it, and counts its octets.
     pub switch: Arc<Switch>,
     bound: OnceLock<Bound>,
+    server: OnceLock<Arc<str>>,
 }
 
 /// What a session hangs on, once its token was validated.
@@ -70,7 +71,15 @@ impl Registry {
         now: UnixTime,
     ) -> Entry {
         let switch = Arc::new(Switch::new());
-        let live = Arc::new(Live { id, protocol, since: now, client_ip, switch, bound: OnceLock::new() });
+        let live = Arc::new(Live {
+            id,
+            protocol,
+            since: now,
+            client_ip,
+            switch,
+            bound: OnceLock::new(),
+            server: OnceLock::new(),
+        });
         self.sessions.insert(id, Arc::clone(&live));
         Entry { registry: Arc::clone(self), live }
     }
@@ -90,6 +99,11 @@ impl Registry {
     /// Ends one session; says whether it was there.
     pub fn kill(&self, id: SessionId) -> bool {
         self.end_where(EndReason::Killed, |live| live.id == id) > 0
+    }
+
+    /// Ends the sessions that are `meant`, because their mail server is drained; says how many.
+    pub fn end_drained(&self, meant: impl Fn(&Live) -> bool) -> usize {
+        self.end_where(EndReason::Drain, meant)
     }
 
     /// Ends every session, for a drain that has waited long enough.
@@ -135,6 +149,12 @@ impl Live {
         self.bound.get()
     }
 
+    /// Whether it is relayed to this server (host and port) of this backend.
+    pub fn is_at(&self, backend: &str, server: &str) -> bool {
+        self.server.get().is_some_and(|own| **own == *server)
+            && self.bound().is_some_and(|bound| *bound.backend == *backend)
+    }
+
     fn ends_at(&self) -> Option<UnixTime> {
         self.bound().and_then(|bound| bound.ends_at)
     }
@@ -153,6 +173,11 @@ impl Entry {
     /// The session.
     pub fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// Notes the server (host and port) that took the login.
+    pub fn logged_in_at(&self, server: Arc<str>) {
+        let _ = self.live.server.set(server);
     }
 
     /// Ties the session to what its right hangs on. An entry is bound once.

@@ -144,6 +144,7 @@ async fn attempt_sign_in(
         Ok(upstream) => upstream,
         Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
     };
+    entry.logged_in_at(Arc::clone(&upstream.server));
     if let (true, Right::Grant { grant, .. }) = (is_sealed(backend), &principal.right) {
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }

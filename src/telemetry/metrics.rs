@@ -26,6 +26,7 @@ pub struct Metrics {
     sign_in_seconds: Histogram,
     validations: Family<ValidationLabels, Counter>,
     backends: Family<BackendLabels, Gauge>,
+    backend_servers: Family<BackendServerLabels, Gauge>,
     tokens_issued: Family<GrantLabels, Counter>,
     handshakes: Family<HandshakeLabels, Counter>,
 }
@@ -39,6 +40,7 @@ impl Metrics {
         let relay_bytes = Family::<RelayLabels, Counter>::default();
         let (sign_ins, validations, backends) = (Family::default(), Family::default(), Family::default());
         let (tokens_issued, handshakes) = (Family::default(), Family::default());
+        let backend_servers = Family::default();
         let sign_in_seconds = Histogram::new(SIGN_IN_BUCKETS);
 
         // Counters are registered without `_total`: the encoder adds it.
@@ -54,6 +56,7 @@ impl Metrics {
             "Whether the mail server answered last time (1) or not (0)",
             &backends,
         );
+        add(&mut registry, "backend_servers", "Mail servers by how they do", &backend_servers);
         add(&mut registry, "tokens_issued", "Access tokens issued", &tokens_issued);
         add(&mut registry, "tls_handshakes", "TLS handshakes finished on listeners", &handshakes);
 
@@ -74,6 +77,7 @@ impl Metrics {
             sign_in_seconds,
             validations,
             backends,
+            backend_servers,
             tokens_issued,
             handshakes,
             registry,
@@ -120,6 +124,12 @@ impl Metrics {
     pub fn backend_up(&self, backend: &Arc<str>, protocol: Protocol, up: bool) {
         let labels = BackendLabels { backend: Arc::clone(backend), protocol };
         self.backends.get_or_create(&labels).set(i64::from(up));
+    }
+
+    /// Shows how many servers of one configured backend are in a state.
+    pub fn backend_servers(&self, backend: &Arc<str>, protocol: Protocol, state: &'static str, count: usize) {
+        let labels = BackendServerLabels { backend: Arc::clone(backend), protocol, state };
+        self.backend_servers.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts an issued access token.
@@ -264,6 +274,13 @@ struct ValidationLabels {
 struct BackendLabels {
     backend: Arc<str>,
     protocol: Protocol,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BackendServerLabels {
+    backend: Arc<str>,
+    protocol: Protocol,
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

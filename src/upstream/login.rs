@@ -146,7 +146,7 @@ mod tests {
     use crate::{
         model::{ClientId, GrantId, Right, Scope, SealedPassword, TokenHash, UnixTime},
         tls,
-        upstream::ServiceAccount,
+        upstream::{SecretSource, ServiceAccount},
     };
 
     fn principal(name: &str) -> Principal {
@@ -178,6 +178,7 @@ mod tests {
             proxy_protocol: false,
             imap_id: true,
             timeout: std::time::Duration::from_secs(1),
+            group: crate::upstream::GroupConfig::default(),
         }
     }
 
@@ -230,5 +231,92 @@ mod tests {
     fn a_template_that_renders_to_nothing_is_refused() {
         let login = Name::parse("local-only").unwrap();
         assert!(LoginName(vec![LoginNamePart::Domain]).render(&login, &login).is_err());
+    }
+
+    fn strategies() -> Vec<Login> {
+        vec![
+            Login::Authzid(service()),
+            Login::Bearer(None),
+            Login::External,
+            Login::Master { account: service(), separator: '*' },
+            Login::Sealed,
+            Login::Secret(SecretSource::Store),
+            Login::Trusted,
+            Login::Xclient,
+        ]
+    }
+
+    fn entry(login_name: Option<&str>) -> lookup::Entry {
+        lookup::Entry {
+            login_name: login_name.map(str::to_owned),
+            password: Some(Secret::copy_of(b"kept")),
+            ..lookup::Entry::default()
+        }
+    }
+
+    /// Whom a login speaks for.
+    fn user(login: LoginAs) -> String {
+        match login {
+            LoginAs::Nobody => String::new(),
+            LoginAs::Password { authzid: Some(user), .. }
+            | LoginAs::Bearer { user, .. }
+            | LoginAs::External { user }
+            | LoginAs::Trusted { user, .. }
+            | LoginAs::Xclient { user } => user,
+            LoginAs::Password { authcid, authzid: None, .. } => {
+                authcid.strip_suffix("*proxy").unwrap_or(&authcid).to_owned()
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_ups_login_name_stands_in_place_of_the_template_and_is_checked_like_any() {
+        let alice = principal("a@b");
+        for login in strategies() {
+            let config = config(login);
+            let named = |name| login_as(&config, &alice, Some(&entry(Some(name))), &alice.token);
+            assert_eq!(user(named("alice01").unwrap()), "alice01", "{:?}", config.login);
+            assert_eq!(user(named("{user}").unwrap()), "{user}", "{:?}", config.login);
+            for bad in ["", "a b", "a\r\nb", "a\0b"] {
+                assert!(matches!(named(bad), Err(PlanError::UnsafeName(_))), "{bad:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_credential_of_the_users_own_opens_no_mailbox_of_another_without_a_rule() {
+        let mut alice = principal("alice@b.example");
+        alice.mailbox = Name::parse("info@c.example").unwrap();
+        for login in strategies() {
+            let own_only = matches!(login, Login::Sealed | Login::Bearer(None));
+            let mut config = config(login);
+            // Not even where a look-up names the mailbox.
+            for known in [entry(None), entry(Some("info@c.example"))] {
+                match login_as(&config, &alice, Some(&known), &alice.token) {
+                    Err(PlanError::Shared(_)) => assert!(own_only, "{:?}", config.login),
+                    plan => assert_eq!((user(plan.unwrap()).as_str(), own_only), ("info@c.example", false)),
+                }
+            }
+            assert_eq!(account(&config, &alice), &alice.mailbox);
+            let fixed = || LoginNamePart::Literal("\\".into());
+            let parts =
+                [LoginNamePart::Domain, fixed(), LoginNamePart::Local, fixed(), LoginNamePart::MailboxLocal];
+            config.shared_login_name = Some(LoginName(parts.into()));
+            let plan = login_as(&config, &alice, Some(&entry(Some("x"))), &alice.token).unwrap();
+            assert_eq!(user(plan), "b.example\\alice\\info", "{:?}", config.login);
+            assert_eq!(account(&config, &alice), &alice.login);
+        }
+    }
+
+    #[test]
+    fn a_kept_password_is_the_users_and_none_is_no_login() {
+        let (config, alice) = (config(Login::Secret(SecretSource::Store)), principal("a@b"));
+        let plan = login_as(&config, &alice, Some(&entry(None)), &alice.token).unwrap();
+        assert!(matches!(plan, LoginAs::Password { password, .. } if password.expose() == b"kept"));
+        let empty = lookup::Entry { password: Some(Secret::default()), ..lookup::Entry::default() };
+        for entry in [None, Some(&lookup::Entry::default()), Some(&empty)] {
+            let plan = login_as(&config, &alice, entry, &alice.token);
+            assert!(matches!(plan, Err(PlanError::NoSecret(_))), "{plan:?}");
+        }
     }
 }

@@ -3,7 +3,10 @@
 //! Invariants:
 //! - a user's name is checked before it is put into any login, so that no name can become another's;
 //! - a mail server's TLS mode is what the configuration says, never what happens to be offered;
-//! - every step of connect, TLS and login together takes no longer with one server than the backend's timeout;
+//! - connect, TLS and greeting together take no longer with one server than the backend's timeout, and so does the
+//!   login;
+//! - another server is asked only as long as nothing of a login was sent;
+//! - a connection is opened ahead of its user at most, never used twice, and belongs to one user;
 //! - a failure names no password and no token, whatever a server repeats;
 //! - a credential that is one user's own never opens another's mailbox but by a rule that the operator wrote;
 //! - nothing of what a server says before its TLS handshake, or before its "yes", reaches a client.
@@ -11,19 +14,27 @@
 //! This room must not validate tokens and must not talk to clients.
 
 mod backend;
+mod backends;
+mod choice;
 mod connect;
+mod dial;
+mod group;
+mod health;
 mod login;
+mod offer;
 mod redact;
 mod route;
 mod token_exchange;
+mod warm;
 
-pub use backend::{Backend, Backends, BackendsError, Probe};
+pub use backend::{Backend, BackendsError, Probe, ServerStatus};
+pub use backends::Backends;
 pub use connect::{Blame, LoggedIn, LoginError};
 pub use login::PlanError;
-pub use route::{RouteError, RouteKey, Router, Target};
+pub use route::{Destination, RouteError, RouteKey, Router};
 pub use token_exchange::Config as TokenExchangeConfig;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     model::{Protocol, Secret},
@@ -54,8 +65,45 @@ pub struct Config {
     pub proxy_protocol: bool,
     /// Whether IMAP ID carries the client's address.
     pub imap_id: bool,
-    /// Time for connect, TLS and login together.
+    /// Time for connect, TLS, greeting and what the server offers; and once more for the login.
     pub timeout: Duration,
+    /// How its servers share the work.
+    pub group: GroupConfig,
+}
+
+/// How the servers of a backend share the work.
+#[derive(Clone, Debug, Default)]
+pub struct GroupConfig {
+    /// Which server a user's session goes to.
+    pub balance: Balance,
+    /// How many users a server takes in proportion to the others, by its host in lower case; one where nothing is
+    /// said.
+    pub weights: BTreeMap<String, u32>,
+    /// Over how long a server that comes back takes its users back.
+    pub slow_start: Duration,
+    /// Whether a look-up may name a host that is not in the group.
+    pub any_server: bool,
+    /// Whether such a host may be spoken to in clear where it is not this machine.
+    pub allow_cleartext: bool,
+    /// Most connections that wait for a user, greeted, for each server and protocol.
+    pub warm: usize,
+}
+
+/// Which server of a backend a user's session goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// The first that works, in the order of the configuration.
+    #[default]
+    First,
+    /// By consistent hashing of the mailbox name: the same server for each protocol.
+    Hash,
+}
+
+impl Config {
+    /// A PROXY header names the client before anything else, so that nothing can be said without one.
+    const fn warm_connections(&self) -> usize {
+        if self.proxy_protocol { 0 } else { self.group.warm }
+    }
 }
 
 /// One server of a backend for one protocol.

@@ -28,7 +28,7 @@ pub struct RouteKey<'a> {
 
 /// Where a session goes.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct Destination {
     /// The backend's name.
     pub backend: Arc<str>,
     /// What the look-up that led there says of the user.
@@ -69,7 +69,7 @@ pub struct Router {
 /// How one route judges a user.
 enum Verdict {
     /// It takes the session.
-    Takes(Target),
+    Takes(Destination),
     /// It does not.
     Passes,
     /// It looks at what is not known yet.
@@ -101,7 +101,7 @@ impl Router {
     ///
     /// # Errors
     /// [`RouteError`].
-    pub async fn route(&self, key: &RouteKey<'_>) -> Result<Target, RouteError> {
+    pub async fn route(&self, key: &RouteKey<'_>) -> Result<Destination, RouteError> {
         if self.routes.is_empty() {
             return self.only();
         }
@@ -120,11 +120,11 @@ impl Router {
     ///
     /// # Errors
     /// [`RouteError`] of a look-up; where no route leads anywhere there are no targets.
-    pub async fn possible(&self, login: &Login, client: IpAddr) -> Result<Vec<Target>, RouteError> {
+    pub async fn possible(&self, login: &Login, client: IpAddr) -> Result<Vec<Destination>, RouteError> {
         if self.routes.is_empty() {
             return Ok(self.only().into_iter().collect());
         }
-        let mut targets: Vec<Target> = Vec::new();
+        let mut targets: Vec<Destination> = Vec::new();
         for protocol in &self.protocols {
             let query = Query { login, protocol: Some(*protocol), client: Some(client) };
             for target in self.possible_for(&query).await? {
@@ -140,7 +140,7 @@ impl Router {
         Ok(targets)
     }
 
-    async fn possible_for(&self, query: &Query<'_>) -> Result<Vec<Target>, RouteError> {
+    async fn possible_for(&self, query: &Query<'_>) -> Result<Vec<Destination>, RouteError> {
         let mut targets = Vec::new();
         for route in &self.routes {
             match self.judge(route, query, None).await? {
@@ -150,7 +150,7 @@ impl Router {
                 }
                 Verdict::Passes => {}
                 Verdict::Unknown => {
-                    let to = |backend: &Arc<str>| Target { backend: Arc::clone(backend), entry: None };
+                    let to = |backend: &Arc<str>| Destination { backend: Arc::clone(backend), entry: None };
                     targets.extend(route.backend.as_ref().map(to));
                 }
             }
@@ -158,9 +158,9 @@ impl Router {
         Ok(targets)
     }
 
-    fn only(&self) -> Result<Target, RouteError> {
+    fn only(&self) -> Result<Destination, RouteError> {
         match self.backends.as_slice() {
-            [only] => Ok(Target { backend: Arc::clone(only), entry: None }),
+            [only] => Ok(Destination { backend: Arc::clone(only), entry: None }),
             [] | [_, _, ..] => Err(RouteError::NoRoute),
         }
     }
@@ -183,7 +183,9 @@ impl Router {
             (RouteMatch::User(user), _) => query.login.as_str() == user,
         };
         Ok(match &route.backend {
-            Some(backend) if takes => Verdict::Takes(Target { backend: Arc::clone(backend), entry: None }),
+            Some(backend) if takes => {
+                Verdict::Takes(Destination { backend: Arc::clone(backend), entry: None })
+            }
             Some(_) | None => Verdict::Passes,
         })
     }
@@ -206,7 +208,7 @@ impl Router {
         if !self.backends.contains(&backend) {
             return Err(RouteError::UnknownBackend { lookup: Arc::clone(name), backend });
         }
-        Ok(Verdict::Takes(Target { backend, entry: Some(entry) }))
+        Ok(Verdict::Takes(Destination { backend, entry: Some(entry) }))
     }
 }
 

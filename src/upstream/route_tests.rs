@@ -29,6 +29,7 @@ fn backend(name: &str) -> Config {
         proxy_protocol: false,
         imap_id: true,
         timeout: std::time::Duration::from_secs(1),
+        group: crate::upstream::GroupConfig::default(),
     }
 }
 
@@ -71,7 +72,7 @@ impl Lookup for Answers {
     }
 }
 
-async fn routed(router: &Router, login: &str) -> Result<Target, RouteError> {
+async fn routed(router: &Router, login: &str) -> Result<Destination, RouteError> {
     let login = Login::parse(login).unwrap();
     let listener = "127.0.0.1:993".parse().unwrap();
     let key = RouteKey {

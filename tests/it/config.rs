@@ -62,7 +62,7 @@ fn a_name_and_a_backend_make_a_working_server_on_the_standard_ports() {
 #[test]
 fn the_flags_alone_make_a_working_server() {
     let config = config::from_flags("mail.example.org", "mail.internal", []).unwrap().config;
-    assert_eq!(config.listeners.len(), 7);
+    assert_eq!(config.listeners.len(), 8);
     let servers: Vec<_> = config.backends[0]
         .servers
         .iter()
@@ -75,6 +75,7 @@ fn the_flags_alone_make_a_working_server() {
             (Protocol::Imap, 143, Security::StartTls),
             (Protocol::Pop3, 995, Security::Tls),
             (Protocol::Pop3, 110, Security::StartTls),
+            (Protocol::Sieve, 4190, Security::StartTls),
             (Protocol::Smtp, 465, Security::Tls),
             (Protocol::Smtp, 587, Security::StartTls),
         ]
@@ -239,12 +240,6 @@ fn a_fault_in_a_listener_is_one_sentence() {
 fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let cases = [
         ("[tls.acme]\ndirectory = \"https://a\"\n", "tls.acme"),
-        ("[[listener]]\nprotocol = \"sieve\"\nbind = \"[::]:4190\"\n", "listener[0].protocol"),
-        (
-            "[[listener]]\nprotocol = \"imap\"\nbind = \"[::]:1\"\nproxy_protocol_from = [\"10.0.0.0/8\"]\n",
-            "listener[0].proxy_protocol_from",
-        ),
-        ("sieve = [\"sieve://127.0.0.1\"]\n", "backend.main.sieve"),
         ("[[trusted_issuer]]\nurl = \"https://a\"\n", "trusted_issuer"),
         ("[directory]\nsource = [\"ldap\"]\n", "directory.source"),
         ("[passwords]\nmode = \"backend\"\n", "passwords.mode"),
@@ -470,7 +465,9 @@ fn every_example_is_accepted() {
     for name in ["certs/fullchain.pem", "certs/privkey.pem", "master.password"] {
         fs::write(folder.path().join(name), "x").unwrap();
     }
-    for name in ["bearward.toml", "dovecot.toml", "minimal.toml", "postfix.toml"] {
+    for name in
+        ["bearward.toml", "courier.toml", "cyrus.toml", "dovecot.toml", "minimal.toml", "postfix.toml"]
+    {
         let text = fs::read_to_string(tree.join(name)).unwrap();
         let loaded = config::parse(&text, &folder.path().join(name), []);
         assert!(loaded.is_ok(), "{name}: {}", loaded.unwrap_err());
@@ -498,4 +495,31 @@ proptest! {
     fn arbitrary_variables_never_panic(name in "BEARWARD_[A-Z0-9_]{0,30}", value in "\\PC{0,40}") {
         let _ = read_with(MINIMAL, &[(&name, &value)]);
     }
+}
+
+#[test]
+fn a_login_that_does_not_go_with_its_backend_is_refused_with_what_to_do() {
+    let bearer = "login = \"bearer\"\n[backend.main.bearer]\nclient_id = \"x\"\nurl = ";
+    for (more, key) in [
+        ("login = \"external\"\n", "backend.main.login"),
+        ("login = \"xclient\"\n", "backend.main.login"),
+        ("secrets = \"people\"\n", "backend.main.secrets"),
+        ("login = \"secret\"\nsecrets = \"nobody\"\n", "backend.main.secrets"),
+        ("[backend.main.bearer]\nurl = \"https://a/t\"\nclient_id = \"x\"\n", "backend.main.bearer"),
+        (&format!("{bearer}\"http://a.example/t\"\n"), "backend.main.bearer.url"),
+        (&format!("{bearer}\"https://u:p@a.example/t\"\n"), "backend.main.bearer.url"),
+        ("mechanisms = [\"EXTERNAL\"]\n", "backend.main.mechanisms[0]"),
+        ("mechanisms = [\"PLAIN\", \"APOP\"]\n", "backend.main.mechanisms[1]"),
+        ("login = \"bearer\"\nmechanisms = [\"PLAIN\"]\n", "backend.main.mechanisms[0]"),
+        ("shared_login_name = \"{user}\"\n", "backend.main.shared_login_name"),
+        ("login_name = \"{mailbox}\"\n", "backend.main.login_name"),
+    ] {
+        let error = read(&format!("{MINIMAL}{more}")).expect_err(more);
+        assert_eq!(error.key.as_deref(), Some(key), "{more}: {error}");
+    }
+    let good = format!("{bearer}\"https://a.example/t\"\n");
+    assert!(matches!(
+        read(&format!("{MINIMAL}{good}")).unwrap().config.backends[0].login,
+        Login::Bearer(Some(_))
+    ));
 }

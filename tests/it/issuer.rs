@@ -247,6 +247,7 @@ async fn the_metadata_names_what_is_built_and_nothing_else() {
                 "urn:ietf:params:oauth:scope:mail",
                 "imap",
                 "pop3",
+                "sieve",
                 "smtp",
                 "openid",
                 "profile",

@@ -34,6 +34,7 @@ mod exchange;
 mod full_disk;
 mod hooked;
 mod imap;
+mod introduced;
 #[cfg(feature = "server")]
 mod issuer;
 mod kill;
@@ -53,6 +54,10 @@ mod sasl_oracle;
 #[cfg(feature = "server")]
 mod sealing;
 mod sessions;
+mod sieve_downstream;
+mod sieve_guard;
+mod sieve_served;
+mod sieve_upstream;
 mod signing_keys;
 mod smtp;
 mod smtp_guard;

@@ -203,7 +203,8 @@ fn only_what_may_be_promised_is_learned() {
 
 #[test]
 fn the_clients_address_goes_to_a_server_that_asks_for_it() {
-    let told = "XCLIENT ADDR=192.0.2.7 PORT=40000 SESSION=0000000000000007 TTL=6\r\nCAPA\r\n";
+    let told = "XCLIENT ADDR=192.0.2.7 PORT=40000 DESTADDR=192.0.2.1 DESTPORT=995 \
+                SESSION=0000000000000007 TTL=6 CLIENT-TRANSPORT=TLS\r\nCAPA\r\n";
     for reply in ["+OK Updated", "-ERR You are not from trusted IP"] {
         let outcome =
             at_every_split(alice, &format!("+OK [XCLIENT] hi\r\n{reply}\r\n-ERR\r\n+OK\r\n+OK\r\n"));

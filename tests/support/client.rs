@@ -45,6 +45,15 @@ impl Client {
         Self { transport: Transport::Tls(Box::new(StreamOwned::new(connection, tcp))), received: Vec::new() }
     }
 
+    /// As [`Client::encrypt`]; `None` when the server ends the connection instead.
+    pub(crate) fn try_encrypt(self, ca: &Path) -> Option<Self> {
+        let Self { transport: Transport::Tls(mut tls), received } = self.encrypt(ca) else { return None };
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock).ok()?;
+        }
+        Some(Self { transport: Transport::Tls(tls), received })
+    }
+
     pub(crate) fn send(&mut self, octets: &[u8]) {
         assert!(self.try_send(octets), "not sent");
     }

@@ -27,6 +27,7 @@ pub(crate) struct Serve {
     imaps: u16,
     pop3s: u16,
     smtps: u16,
+    sieves: u16,
     https: u16,
     _ports: Ports,
 }
@@ -94,7 +95,7 @@ impl Serve {
         }
         dev::ensure(&path.join("certs"), "localhost", UnixTime::now()).expect("certificates");
         let mut ports = Ports::reserve();
-        let [imaps, pop3s, smtps, https] = [(); 4].map(|()| ports.take());
+        let [imaps, pop3s, smtps, sieves, https] = [(); 5].map(|()| ports.take());
         let url =
             if with_https { format!("https://localhost:{https}") } else { "https://localhost".to_owned() };
         let mut text = format!(
@@ -104,7 +105,7 @@ impl Serve {
              [telemetry]\nmetrics = \"off\"\n\
              [session]\ndrain_timeout = \"4s\"\n",
         );
-        let mail = [("imap", imaps), ("pop3", pop3s), ("smtp", smtps)];
+        let mail = [("imap", imaps), ("pop3", pop3s), ("smtp", smtps), ("sieve", sieves)];
         let mail = mail.into_iter().filter(|(protocol, _)| has_servers(backend, protocol));
         for (protocol, port) in mail.chain(with_https.then_some(("https", https))) {
             let _ = writeln!(
@@ -114,7 +115,7 @@ impl Serve {
         }
         let _ = writeln!(text, "[backend.main]\n{backend}");
         std::fs::write(path.join("bearward.toml"), text).expect("written");
-        Self { child: spawn(path), folder, imaps, pop3s, smtps, https, _ports: ports }
+        Self { child: spawn(path), folder, imaps, pop3s, smtps, sieves, https, _ports: ports }
     }
 
     fn wait_until_it_serves(&mut self) {
@@ -184,6 +185,7 @@ impl Serve {
         let port = match protocol {
             "imap" => self.imaps,
             "pop3" => self.pop3s,
+            "sieve" => self.sieves,
             _ => self.smtps,
         };
         SocketAddr::from(([127, 0, 0, 1], port))
@@ -194,10 +196,14 @@ impl Serve {
         let greeting = match protocol {
             "imap" => "* OK ",
             "pop3" => "+OK",
+            "sieve" => "\"IMPLEMENTATION\"",
             _ => "220 ",
         };
         let mut client = Client::tls(self.address(protocol).port(), &self.path("certs/ca.pem"));
         client.expect(greeting);
+        if protocol == "sieve" {
+            client.until("OK");
+        }
         if protocol == "smtp" {
             client.say("EHLO client.example.org");
             client.until("250 ");
@@ -251,8 +257,13 @@ impl Serve {
     /// Sends the sign-in of `protocol` with `behind` in the same write.
     pub(crate) fn sign_in(&self, protocol: &str, token: &str, behind: &str) -> Client {
         let mut client = self.connect(protocol);
-        let command = if protocol == "imap" { "a AUTHENTICATE" } else { "AUTH" };
-        client.send(format!("{command} XOAUTH2 {}\r\n{behind}", xoauth2(ALICE, token)).as_bytes());
+        let response = xoauth2(ALICE, token);
+        let command = match protocol {
+            "imap" => format!("a AUTHENTICATE XOAUTH2 {response}"),
+            "sieve" => format!("AUTHENTICATE \"XOAUTH2\" \"{response}\""),
+            _ => format!("AUTH XOAUTH2 {response}"),
+        };
+        client.send(format!("{command}\r\n{behind}").as_bytes());
         client
     }
 

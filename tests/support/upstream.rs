@@ -17,6 +17,8 @@ pub(crate) enum Act {
     Close,
     /// Waits for this gate, while it goes on recording.
     Gate(Gate),
+    /// Waits so long, while it goes on recording.
+    Pause(Duration),
     /// Sends octets.
     Send(Vec<u8>),
     /// Does a TLS handshake as the server.
@@ -115,6 +117,11 @@ impl Upstream {
         self.shared.records().len()
     }
 
+    /// How many connections got these octets.
+    pub(crate) fn count(&self, needle: &str) -> usize {
+        self.shared.records().iter().filter(|record| holds(&record.received, needle.as_bytes())).count()
+    }
+
     /// The latest connection that got these octets, as soon as there is one.
     pub(crate) fn got(&self, needle: &str) -> Record {
         self.find(needle, |record| holds(&record.received, needle.as_bytes()))
@@ -162,6 +169,14 @@ impl Shared {
                 Act::Close => return wire.close(),
                 Act::Gate(gate) => {
                     while !gate.is_open() {
+                        if !self.record(number, &mut wire) {
+                            super::wait(STEP);
+                        }
+                    }
+                }
+                Act::Pause(time) => {
+                    let end = Instant::now() + time;
+                    while Instant::now() < end {
                         if !self.record(number, &mut wire) {
                             super::wait(STEP);
                         }
@@ -277,6 +292,11 @@ pub(crate) fn before_login(protocol: &str) -> Vec<Act> {
             until("AUTH PLAIN "),
             until("\r\n"),
         ],
+        "sieve" => vec![
+            send("\"SIEVE\" \"fileinto\"\r\n\"SASL\" \"PLAIN\"\r\nOK\r\n"),
+            until("AUTHENTICATE \"PLAIN\" "),
+            until("\r\n"),
+        ],
         _ => vec![
             send("220 hello\r\n"),
             until("EHLO "),
@@ -293,6 +313,7 @@ pub(crate) fn login_taken(protocol: &str) -> Vec<Act> {
     match protocol {
         "imap" => vec![send("L OK [CAPABILITY IMAP4rev1 IDLE] welcome\r\n")],
         "pop3" => vec![send("+OK welcome\r\n")],
+        "sieve" => vec![send("OK\r\n")],
         _ => vec![
             send("235 2.7.0 welcome\r\n"),
             until("EHLO "),

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) smtp: Vec<String>,
     /// POP3 servers: `pop3://`, `pop3s://`, `pop3+starttls://`.
     pub(in crate::config) pop3: Vec<String>,
-    /// ManageSieve servers: `sieve://`, `sieve+starttls://`.
+    /// ManageSieve servers: `sieve://`, `sieves://`, `sieve+starttls://`. The standard has the last; its port is 4190.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::config) sieve: Vec<String>,
     /// Allows clear connections to servers that are not on this machine.
@@ -46,7 +46,7 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) login_name: String,
     /// The login name when a user opens the mailbox of another: `{user}`, `{local}` and `{domain}` are the user's,
     /// `{mailbox}`, `{mailbox_local}` and `{mailbox_domain}` the other's. Exchange takes
-    /// `{domain}\\{local}\\{mailbox_local}`. Without it the login is the other mailbox's own; with the user's own password
+    /// `{domain}\{local}\{mailbox_local}`. Without it the login is the other mailbox's own; with the user's own password
     /// or token (`sealed`, `bearer`) it is refused then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) shared_login_name: Option<String>,
@@ -58,8 +58,22 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) proxy_protocol: ProxyProtocol,
     /// Whether the client's address is sent by IMAP ID.
     pub(in crate::config) imap_id: bool,
-    /// Time for connect, TLS and login together.
+    /// Time for connect, TLS and greeting of one server, and once more for the login there.
     pub(in crate::config) timeout: Span,
+    /// Which server a session goes to: `first`, the first that works in the order written here; or `hash`, shared out
+    /// by the mailbox name, so that a user meets the same server in each protocol and a server more or less moves few
+    /// users.
+    pub(in crate::config) balance: Balance,
+    /// With `hash`: how many users a server gets in proportion to the others, by its host name. Without it 1.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::config) weights: BTreeMap<String, u32>,
+    /// Over how long a server that was down takes its users back, little by little.
+    pub(in crate::config) slow_start: Span,
+    /// Allows a look-up to name a host that is not written here.
+    pub(in crate::config) any_server: bool,
+    /// Most connections for each server and protocol that are opened ahead and wait for a user. 0: none. Not with
+    /// `proxy_protocol`, which names the user first.
+    pub(in crate::config) warm: usize,
 }
 
 impl Default for Backend {
@@ -82,8 +96,21 @@ impl Default for Backend {
             proxy_protocol: ProxyProtocol::Off,
             imap_id: true,
             timeout: Span::seconds(30),
+            balance: Balance::First,
+            weights: BTreeMap::new(),
+            slow_start: Span::seconds(30),
+            any_server: false,
+            warm: 0,
         }
     }
+}
+
+/// Which server a session goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum Balance {
+    First,
+    Hash,
 }
 
 /// TLS toward the servers of a backend.

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use backend::{Backend, BackendTls, ProxyProtocol, Xclient};
+pub(super) use backend::{Backend, BackendTls, Balance, ProxyProtocol, Xclient};
 pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
 pub(super) use issuer::{
     Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
@@ -161,7 +161,8 @@ pub(super) struct Listener {
     /// Allows `tls = "none"` on an address that is not a loopback address.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) allow_cleartext: bool,
-    /// Networks of load balancers that open each connection with a PROXY header.
+    /// Networks of load balancers that open each connection with a PROXY header (version 1 or 2), which names the
+    /// client. Nobody else can connect to this listener then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) proxy_protocol_from: Vec<String>,
     /// SASL mechanisms offered, in order. Without it OAUTHBEARER and XOAUTH2.

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::{Base, backend_login};
+use super::{Base, backend_login, group};
 use crate::{
     config::{ConfigError, address, document::Document, raw, value::Span},
     model::{Login as UserLogin, Protocol},
@@ -40,6 +40,7 @@ fn one(
     super::at_least(document, &format!("{key}.timeout"), raw.timeout, Span::seconds(1))?;
     let servers = servers(document, &key, raw)?;
     Ok(upstream::Config {
+        group: group::resolve(document, &key, raw, &servers)?,
         name: name.into(),
         login: backend_login::login(document, base, &key, raw, &servers)?,
         servers,
@@ -56,7 +57,12 @@ fn one(
 
 fn servers(document: &Document<'_>, key: &str, raw: &raw::Backend) -> Result<Vec<Server>, ConfigError> {
     let mut servers = Vec::new();
-    let groups = [(Protocol::Imap, &raw.imap), (Protocol::Pop3, &raw.pop3), (Protocol::Smtp, &raw.smtp)];
+    let groups = [
+        (Protocol::Imap, &raw.imap),
+        (Protocol::Pop3, &raw.pop3),
+        (Protocol::Sieve, &raw.sieve),
+        (Protocol::Smtp, &raw.smtp),
+    ];
     for (protocol, addresses) in groups {
         for (index, text) in addresses.iter().enumerate() {
             let at = format!("{key}.{protocol}[{index}]");
@@ -73,7 +79,9 @@ fn servers(document: &Document<'_>, key: &str, raw: &raw::Backend) -> Result<Vec
         }
     }
     if servers.is_empty() {
-        return Err(document.error(key, "has no servers").help("write imap = [\"imaps://…\"], smtp or pop3"));
+        return Err(document
+            .error(key, "has no servers")
+            .help("write imap = [\"imaps://…\"], smtp, pop3 or sieve"));
     }
     Ok(servers)
 }

@@ -3,18 +3,19 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::{
     config::{ConfigError, document::Document, raw},
     model::{Mechanism, Protocol},
-    net::{ListenerConfig, ListenerTls, Service},
+    net::{InvalidNetwork, ListenerConfig, ListenerTls, Network, Service},
     upstream,
 };
 
-/// The standard ports: RFC 8314 §3, RFC 9051 §2.1, RFC 6409 §3.1, RFC 1939 §3.
-const STANDARD: [(raw::Service, u16, raw::ListenerTls); 7] = [
+/// The standard ports: RFC 8314 §3, RFC 9051 §2.1, RFC 6409 §3.1, RFC 1939 §3, RFC 5804 §1.8.
+const STANDARD: [(raw::Service, u16, raw::ListenerTls); 8] = [
     (raw::Service::Imap, 993, raw::ListenerTls::Implicit),
     (raw::Service::Imap, 143, raw::ListenerTls::StartTls),
     (raw::Service::Smtp, 465, raw::ListenerTls::Implicit),
     (raw::Service::Smtp, 587, raw::ListenerTls::StartTls),
     (raw::Service::Pop3, 995, raw::ListenerTls::Implicit),
     (raw::Service::Pop3, 110, raw::ListenerTls::StartTls),
+    (raw::Service::Sieve, 4190, raw::ListenerTls::StartTls),
     (raw::Service::Https, 443, raw::ListenerTls::Implicit),
 ];
 
@@ -63,7 +64,7 @@ pub(super) fn listeners(
                     format!("no backend has servers for {protocol}"),
                 )
                 .help(format!(
-                    "write {protocol} = [\"{protocol}s://…\"] in a backend, or remove the listener"
+                    "write {protocol} = [\"{protocol}+starttls://…\"] in a backend, or remove the listener"
                 )));
         }
         if let Some(other) = listeners.iter().find(|other| overlap(other.bind, read.bind)) {
@@ -125,7 +126,21 @@ fn one(document: &Document<'_>, key: &str, raw: &raw::Listener) -> Result<Listen
             .error(&format!("{key}.client_certificates"), "needs TLS, and tls is \"none\"")
             .help("remove it, or write tls = \"implicit\""));
     }
-    Ok(ListenerConfig { service, bind, tls, mechanisms, client_certificates: raw.client_certificates })
+    let mut proxies = Vec::new();
+    for (index, text) in raw.proxy_protocol_from.iter().enumerate() {
+        let network: Network = text.parse().map_err(|error: InvalidNetwork| {
+            document.error(&format!("{key}.proxy_protocol_from[{index}]"), error.to_string())
+        })?;
+        proxies.push(network);
+    }
+    Ok(ListenerConfig {
+        service,
+        bind,
+        tls,
+        mechanisms,
+        client_certificates: raw.client_certificates,
+        proxy_protocol_from: proxies,
+    })
 }
 
 const fn service(raw: raw::Service) -> Service {

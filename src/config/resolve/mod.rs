@@ -2,6 +2,7 @@
 
 mod backend_login;
 mod backends;
+mod group;
 mod issuer;
 mod listeners;
 mod lookups;

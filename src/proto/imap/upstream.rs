@@ -9,7 +9,7 @@ use super::{
 use crate::{
     model::Secret,
     proto::{
-        Failure, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::{Lines, excerpt},
         sasl::ClientExchange,
     },
@@ -59,6 +59,8 @@ enum State {
     LoggedIn,
     /// CAPABILITY was sent after login, tag `D`.
     CapabilityAfter,
+    /// The server is known, and nobody is to log in yet.
+    Idle,
     Ready,
     Failed(Failure),
 }
@@ -211,7 +213,7 @@ impl ImapUpstream {
     fn log_in(&mut self) -> Outcome {
         let server = self.capabilities.take().unwrap_or_default();
         let (first, state) = match login::begin(&self.plan, &server)? {
-            Begin::Nothing => return self.ready(String::new(), &server),
+            Begin::Nothing => return self.idle(server),
             Begin::Sasl(line, exchange) => (line, State::Authenticate(exchange)),
             Begin::Command(mut pieces) => (pieces.pop_front().unwrap_or_default(), State::Login(pieces)),
         };
@@ -222,6 +224,15 @@ impl ImapUpstream {
             None => self.send(first),
         }
         self.state = state;
+        Ok(())
+    }
+
+    /// What is left of the server's lines stays: it is read before the login.
+    fn idle(&mut self, server: Capabilities) -> Outcome {
+        let offer = Offer { lines: server.promises() };
+        self.capabilities = Some(server);
+        self.steps.push_back(UpstreamStep::Ready(Ready { offer, ..Ready::default() }));
+        self.state = State::Idle;
         Ok(())
     }
 
@@ -239,6 +250,7 @@ impl ImapUpstream {
             | State::Capability
             | State::LoggedIn
             | State::CapabilityAfter
+            | State::Idle
             | State::Ready
             | State::Failed(_) => None,
         };
@@ -325,7 +337,8 @@ impl Upstream for ImapUpstream {
             | State::Capability
             | State::Login(_)
             | State::LoggedIn
-            | State::CapabilityAfter => self.lines.push(octets),
+            | State::CapabilityAfter
+            | State::Idle => self.lines.push(octets),
             State::Handshake => {
                 self.state = State::Failed(protocol("octets came in clear behind its answer to STARTTLS"));
             }
@@ -365,6 +378,17 @@ impl Upstream for ImapUpstream {
         self.literal = ServerLiteral::None;
         self.send(login::joined(&[b"C CAPABILITY\r\n"]));
         self.state = State::Capability;
+    }
+
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>) {
+        if !matches!(self.state, State::Idle) {
+            return;
+        }
+        self.plan.login = login;
+        self.plan.client = client;
+        if let Err(failure) = self.log_in() {
+            self.state = State::Failed(failure);
+        }
     }
 
     fn is_costly(&self) -> bool {

@@ -8,7 +8,7 @@ use super::reply::{Code, Reply, code, lasting_or_passing, malformed};
 use crate::{
     model::Secret,
     proto::{
-        Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::{Line, Lines, excerpt},
         sasl::{self, ClientExchange, ClientMechanism},
     },
@@ -48,6 +48,8 @@ enum State {
     Pass,
     /// AUTH was sent.
     Auth(Box<ClientExchange>),
+    /// The server is known, and nobody is to log in yet.
+    Idle,
     Ready,
     Failed(Failure),
 }
@@ -55,10 +57,13 @@ enum State {
 /// What the server said of itself.
 #[derive(Debug, Default)]
 struct Capabilities {
+    /// XCLIENT is understood, and was not sent yet.
     xclient: bool,
     /// SASL mechanisms, upper case.
     mechanisms: Vec<String>,
     offer: Offer,
+    /// CAPA was answered.
+    asked: bool,
 }
 
 impl Pop3Upstream {
@@ -91,6 +96,9 @@ impl Pop3Upstream {
                 .unwrap_or_else(|| Failure::Operator(format!("STLS is refused: {}", excerpt(text))))),
             // The offer stood in the greeting, which may have come in clear: a refusal proves nothing wrong.
             (State::Xclient, Reply::Ok(_) | Reply::Error(_)) => {
+                if self.capabilities.asked {
+                    return self.log_in();
+                }
                 self.ask_capabilities();
                 Ok(())
             }
@@ -99,7 +107,10 @@ impl Pop3Upstream {
                 Ok(())
             }
             // A server from before RFC 2449.
-            (State::Capa, Reply::Error(_)) => self.log_in(),
+            (State::Capa, Reply::Error(_)) => {
+                self.capabilities.asked = true;
+                self.log_in()
+            }
             (State::User, Reply::Ok(_)) => self.send_password(),
             (State::User, Reply::Error(text)) => {
                 Err(lasting_or_passing(text).unwrap_or_else(|| Failure::Refused(excerpt(text))))
@@ -151,14 +162,19 @@ impl Pop3Upstream {
         else {
             return self.ask_capabilities();
         };
+        // Nothing here comes from the client but addresses, so that nothing needs quoting.
         let command = format!(
-            "XCLIENT ADDR={} PORT={} SESSION={} TTL={}",
+            "XCLIENT ADDR={} PORT={} DESTADDR={} DESTPORT={} SESSION={} TTL={} CLIENT-TRANSPORT={}",
             client.address.ip().to_canonical(),
             client.address.port(),
+            client.local.ip().to_canonical(),
+            client.local.port(),
             client.session,
-            client.ttl
+            client.ttl,
+            if client.encrypted { "TLS" } else { "insecure" }
         );
         self.send(&[command.as_bytes()]);
+        self.capabilities.xclient = false;
         self.state = State::Xclient;
     }
 
@@ -169,6 +185,7 @@ impl Pop3Upstream {
 
     fn capability(&mut self, text: &[u8], count: usize) -> Result<(), Failure> {
         if text == b"." {
+            self.capabilities.asked = true;
             return self.log_in();
         }
         if count >= CAPA_LINES {
@@ -211,7 +228,7 @@ impl Pop3Upstream {
     fn send_user(&mut self) -> Result<(), Failure> {
         let (name, password) = match &self.plan.login {
             LoginAs::Nobody => {
-                self.finish();
+                self.idle();
                 return Ok(());
             }
             LoginAs::Password { authcid, authzid: None, password } => (authcid, password),
@@ -260,6 +277,12 @@ impl Pop3Upstream {
         self.state = State::Ready;
     }
 
+    fn idle(&mut self) {
+        let offer = self.capabilities.offer.clone();
+        self.steps.push_back(UpstreamStep::Ready(Ready { offer, ..Ready::default() }));
+        self.state = State::Idle;
+    }
+
     fn send(&mut self, parts: &[&[u8]]) {
         let length = parts.iter().map(|part| part.len()).sum::<usize>().saturating_add(2);
         let mut line = Zeroizing::new(Vec::with_capacity(length));
@@ -289,7 +312,11 @@ impl Upstream for Pop3Upstream {
             if let Some(step) = self.steps.pop_front() {
                 return step;
             }
-            if matches!(self.state, State::Ready | State::Handshake) {
+            if matches!(self.state, State::Idle) && !self.lines.is_empty() {
+                self.state = State::Failed(unasked());
+                continue;
+            }
+            if matches!(self.state, State::Idle | State::Ready | State::Handshake) {
                 return UpstreamStep::NeedInput;
             }
             let Some(line) = self.lines.next_line() else { return UpstreamStep::NeedInput };
@@ -307,9 +334,28 @@ impl Upstream for Pop3Upstream {
         }
     }
 
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>) {
+        if !matches!(self.state, State::Idle) || !self.lines.is_empty() {
+            return;
+        }
+        self.plan.login = login;
+        self.plan.client = client;
+        if self.plan.client.is_some() && self.plan.xclient && self.capabilities.xclient {
+            return self.introduce();
+        }
+        if let Err(failure) = self.log_in() {
+            self.state = State::Failed(failure);
+        }
+    }
+
     fn is_costly(&self) -> bool {
         matches!(&self.state, State::Auth(exchange) if exchange.is_costly())
     }
+}
+
+/// An answer to no command would be taken for the answer to the login.
+fn unasked() -> Failure {
+    Failure::Protocol("it spoke unasked before the login".to_owned())
 }
 
 /// A refusal of the password (RFC 3206 §3).

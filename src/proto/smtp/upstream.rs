@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::Secret,
     proto::{
-        Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        ClientFacts, Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::excerpt,
         sasl::{self, ClientExchange},
     },
@@ -52,6 +52,8 @@ enum State {
     Hello {
         own_name: bool,
     },
+    /// Nothing: the server is known, and nobody is to log in yet.
+    Idle,
     StartTls,
     Tls,
     Xclient,
@@ -167,7 +169,7 @@ impl SmtpUpstream {
             (State::Xclient, 220) => self.hello(false),
             (State::Xclient, _) => self.fail(reply.failure("XCLIENT")),
             (State::Auth, _) => self.auth_replied(reply),
-            (State::Done | State::Tls, _) => self.fail(unasked()),
+            (State::Done | State::Idle | State::Tls, _) => self.fail(unasked()),
         }
     }
 
@@ -184,6 +186,11 @@ impl SmtpUpstream {
             }
             return self.send("STARTTLS\r\n".to_owned(), State::StartTls);
         }
+        self.introduce();
+    }
+
+    /// Tells the client's address where that is due, and logs in.
+    fn introduce(&mut self) {
         match self.xclient() {
             Ok(Some(command)) => {
                 self.xclient_done = true;
@@ -213,7 +220,10 @@ impl SmtpUpstream {
     }
 
     fn log_in(&mut self) {
-        if matches!(self.plan.login, LoginAs::Nobody | LoginAs::Trusted { .. } | LoginAs::Xclient { .. }) {
+        if matches!(self.plan.login, LoginAs::Nobody) {
+            return self.idle();
+        }
+        if matches!(self.plan.login, LoginAs::Trusted { .. } | LoginAs::Xclient { .. }) {
             return self.ready();
         }
         let encrypted = self.tls_done || self.plan.sasl.encrypted;
@@ -261,15 +271,23 @@ impl SmtpUpstream {
     }
 
     fn ready(&mut self) {
-        let serves_client = !matches!(self.plan.login, LoginAs::Nobody);
-        if serves_client && self.parameters("XCLIENT").is_some() {
+        if self.parameters("XCLIENT").is_some() {
             let text =
                 "XCLIENT is still offered to the client: the server must not trust the client's address";
             return self.fail(Failure::Operator(text.to_owned()));
         }
+        self.report();
+        self.state = State::Done;
+    }
+
+    fn idle(&mut self) {
+        self.report();
+        self.state = State::Idle;
+    }
+
+    fn report(&mut self) {
         let lines = self.offered.iter().filter(|line| ehlo::may_promise(line)).cloned().collect();
         self.steps.push_back(UpstreamStep::Ready(Ready { offer: Offer { lines }, ..Ready::default() }));
-        self.state = State::Done;
     }
 
     /// What stands behind a keyword that is offered.
@@ -321,7 +339,7 @@ impl Upstream for SmtpUpstream {
     fn receive(&mut self, octets: &[u8]) {
         let mut rest = octets;
         while !rest.is_empty() && self.failure.is_none() {
-            if matches!(self.state, State::Done | State::Tls) {
+            if matches!(self.state, State::Done | State::Idle | State::Tls) {
                 // Octets behind the 220 of STARTTLS were injected; behind the last reply they belong to nobody.
                 return self.fail(unasked());
             }
@@ -354,6 +372,15 @@ impl Upstream for SmtpUpstream {
         self.offered.clear();
         self.tls_done = true;
         self.hello(true);
+    }
+
+    fn log_in(&mut self, login: LoginAs, client: Option<ClientFacts>) {
+        if self.state != State::Idle || self.failure.is_some() {
+            return;
+        }
+        self.plan.login = login;
+        self.plan.client = client;
+        self.introduce();
     }
 
     fn is_costly(&self) -> bool {

@@ -158,7 +158,10 @@ fn literal_minus_ends_at_4096_octets() {
 
 #[test]
 fn a_line_break_or_nul_in_a_name_or_password_is_never_sent() {
-    for (user, pass) in [("a\r\nb", "p"), ("a", "p\n"), ("a\0b", "p"), ("a", "p\0q")] {
+    // What SASL wraps may hold a line break: it is not seen as one.
+    let said = run(plan(password("a", "p\n")), &[b"* OK [CAPABILITY IMAP4rev1] hi\r\n"]);
+    assert!(matches!(&said[..], [failed] if failed.starts_with("failed Operator")), "{said:?}");
+    for (user, pass) in [("a\r\nb", "p"), ("a\0b", "p"), ("a", "p\0q")] {
         for capabilities in ["IMAP4rev1", "IMAP4rev1 AUTH=PLAIN SASL-IR", "IMAP4rev1 AUTH=LOGIN"] {
             let said = run(
                 plan(password(user, pass)),

@@ -85,7 +85,7 @@ fn a_server_without_a_usable_mechanism_or_that_greets_as_logged_in_is_the_operat
     let cases = [
         ("imap", vec![send("* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] x\r\n")]),
         ("imap", vec![send("* PREAUTH [CAPABILITY IMAP4rev1] x\r\n")]),
-        ("smtp", hello("250-x\r\n250 AUTH CRAM-MD5\r\n")),
+        ("smtp", hello("250-x\r\n250 AUTH GSSAPI\r\n")),
         ("smtp", hello("250 x\r\n")),
         (
             "smtp",

@@ -98,6 +98,7 @@ fn a_proxy_header_opens_each_connection_with_the_client_or_as_local_for_a_probe(
         assert!(client.source.ip().is_loopback() && client.source.port() != 0);
         assert_eq!(client.destination, serve.address(protocol));
         assert_eq!(client.unique_id.as_deref(), Some(name.as_bytes()));
+        assert!(client.encrypted && client.authority.as_deref() == Some("localhost"), "{client:?}");
         let after = String::from_utf8_lossy(&received[parsed.consumed..]).into_owned();
         let first = if protocol == "imap" { "L AUTHENTICATE" } else { "" };
         assert!(after.starts_with(first) && after.contains("NOOP"), "{after}");

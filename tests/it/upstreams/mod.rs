@@ -1,10 +1,15 @@
 //! Bearward in front of mail servers that know no protocol: every octet toward them, and what each of their answers
 //! becomes for the client and for the operator.
 
+mod exchange;
 mod failures;
+mod groups;
+mod hostile;
 mod introductions;
 mod logins;
+mod mechanisms;
 mod servers;
+mod strategies;
 
 use crate::support::{Act, Serve, Upstream};
 

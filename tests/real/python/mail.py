@@ -6,6 +6,7 @@ import json
 import poplib
 import re
 import smtplib
+import socket
 import ssl
 import time
 
@@ -93,6 +94,36 @@ def smtp(ca, port):
     client = smtplib.SMTP_SSL("localhost", int(port), context=context(ca), timeout=LIMIT)
     client.ehlo()
     return client
+
+
+class Sieve:
+    """ManageSieve (RFC 5804), for which Python has no library: STARTTLS, then one command after another."""
+
+    def __init__(self, ca, port):
+        plain = socket.create_connection(("localhost", int(port)), LIMIT)
+        self.connection, self.lines = plain, plain.makefile("rb")
+        assert b'"STARTTLS"' in self.answer()
+        self.command(b"STARTTLS")
+        self.connection = context(ca).wrap_socket(plain, server_hostname="localhost")
+        self.lines = self.connection.makefile("rb")
+        self.capabilities = self.answer()
+
+    def answer(self):
+        """Everything up to a line that begins with OK."""
+        told = b""
+        while not (line := self.lines.readline()).startswith(b"OK"):
+            assert line and not line.startswith((b"NO", b"BYE")), told + line
+            told += line
+        return told
+
+    def command(self, line):
+        self.connection.sendall(line + b"\r\n")
+        return self.answer()
+
+    def sign_in(self, attempt):
+        assert attempt.mechanism.encode() in self.capabilities, self.capabilities
+        response = base64.b64encode(attempt.first).decode()
+        return self.command(f'AUTHENTICATE "{attempt.mechanism}" "{response}"'.encode())
 
 
 def idle(client):
