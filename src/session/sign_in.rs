@@ -145,10 +145,9 @@ async fn attempt_sign_in(
         reason = entry.live().switch.thrown() => return Err(ended(reason)),
         () = shared.drain.cancelled() => return Err(ended(EndReason::Drain)),
         () = left => return Err(client_left()),
-        answered = Box::pin(reach(shared, connection, &entry, (&principal, mechanism), facts)) => answered,
+        answered = Box::pin(reach(shared, connection, (&entry, trail), (&principal, mechanism), facts)) => answered,
     };
     let (backend, answered) = answered?;
-    trail.backend = Some(Arc::clone(&backend.config().name));
     let upstream = match answered {
         Ok(upstream) => upstream,
         Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
@@ -180,7 +179,7 @@ fn senders_unknown(error: &LookupError) -> Denied {
 async fn reach<'a>(
     shared: &'a Shared,
     connection: &Connection,
-    entry: &Entry,
+    (entry, trail): (&Entry, &mut Trail),
     (principal, mechanism): (&Principal, Mechanism),
     facts: ClientFacts,
 ) -> Result<(&'a Arc<Backend>, Result<LoggedIn, LoginError>), Denied> {
@@ -193,6 +192,7 @@ async fn reach<'a>(
         client,
     };
     let (backend, routed) = shared.backends.route(&key).await.map_err(|error| route_denied(&error))?;
+    trail.backend = Some(Arc::clone(&backend.config().name));
     bind(shared, entry, principal, &backend.config().name, mechanism);
     let sources = Sources { lookups: &shared.lookups, secrets: &shared.secrets };
     let known = account(sources, backend, principal, routed, (protocol, client)).await;
