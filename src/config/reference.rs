@@ -100,7 +100,7 @@ const SECTIONS: &[Section] = &[
             ("imap", S("[\"imap+starttls://10.0.0.5:143\"]")),
             ("smtp", S("[\"smtp+starttls://10.0.0.5:587\"]")),
             ("pop3", S("[\"pop3s://10.0.0.5:995\"]")),
-            ("sieve", E("[\"sieve+starttls://10.0.0.5:4190\"]")),
+            ("sieve", S("[\"sieve+starttls://10.0.0.5:4190\"]")),
             ("allow_cleartext", D),
             ("login", D),
             ("secrets", E("\"people\"")),
@@ -481,7 +481,7 @@ mod tests {
         let reference = parse(&reference(), file, []).unwrap();
         let minimal = "hostname = \"mail.example.org\"\n[backend.main]\n\
             imap = [\"imap+starttls://10.0.0.5:143\"]\nsmtp = [\"smtp+starttls://10.0.0.5:587\"]\n\
-            pop3 = [\"pop3s://10.0.0.5:995\"]\n";
+            pop3 = [\"pop3s://10.0.0.5:995\"]\nsieve = [\"sieve+starttls://10.0.0.5:4190\"]\n";
         let minimal = parse(minimal, file, []).unwrap();
         assert_eq!(reference.to_json(), minimal.to_json());
         assert_eq!(format!("{:?}", reference.config), format!("{:?}", minimal.config));

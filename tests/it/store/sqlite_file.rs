@@ -139,7 +139,8 @@ async fn a_backup_holds_every_table() {
     let items = restored.check().await.unwrap();
     assert_eq!(items, store.check().await.unwrap());
     let rows = items.into_iter().find(|item| item.what == "rows").unwrap();
-    let counts = "1 grants, 1 tokens, 1 codes, 1 devices, 1 clients, 1 consented scopes, 1 users; ";
+    let counts = "1 grants, 1 tokens, 1 codes, 1 devices, 1 clients, 1 consented scopes, 1 users, \
+                  0 upstream secrets; ";
     assert!(rows.ok && rows.detail.starts_with(counts), "{rows:?}");
     assert_eq!(restored.denied_clients().await.unwrap().len(), 1);
     assert!(!restored.claim(EphemeralKind::Assertion, &hash([4; 16]), later(60)).await.unwrap());

@@ -267,7 +267,7 @@ fn a_server_that_does_not_prove_itself_or_asks_too_much_is_not_logged_in_to() {
         let ended =
             talk(protocol, plan(password(None), false), "SCRAM-SHA-256", |text| match hasty.answer(text) {
                 Verdict::Challenge(_) if hasty.steps == 2 => Verdict::Accept,
-                verdict @ (Verdict::Accept | Verdict::Challenge(_)) => verdict,
+                verdict @ (Verdict::Accept | Verdict::Challenge(_) | Verdict::Refuse) => verdict,
             });
         assert!(matches!(ended.end, Err(Failure::Protocol(_))), "{ended:?}");
         for rounds in [1, 4095, 600_001, u32::MAX] {
