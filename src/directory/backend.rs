@@ -29,8 +29,8 @@ impl BackendDirectory {
 impl PasswordCheck for BackendDirectory {
     async fn ask(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError> {
         let possible = self.backends.possible(login, client).await.map_err(|error| route_error(&error))?;
-        let Some((backend, _)) = possible.first() else { return Err(CheckError::NoRoute) };
-        let error = match backend.check_password(login, password, client).await {
+        let Some((backend, entry)) = possible.first() else { return Err(CheckError::NoRoute) };
+        let error = match backend.check_password(login, entry.as_ref(), password, client).await {
             Ok(()) => return Ok(Verified { seal_for: sealed(&possible) }),
             Err(error) => error,
         };

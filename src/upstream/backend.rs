@@ -149,12 +149,7 @@ impl Backend {
             None => principal.token.clone(),
         };
         let login = login::login_as(self.config(), principal, entry, &token)?;
-        let targets = match entry.and_then(|entry| entry.server.as_ref()) {
-            Some((host, port)) => {
-                vec![self.group(protocol)?.pinned(self.config(), protocol, host, *port)?]
-            }
-            None => self.order(protocol, &principal.mailbox)?,
-        };
+        let targets = self.destinations(protocol, &principal.mailbox, entry)?;
         let result = self.log_in(protocol, targets, login, client).await;
         if let (Some(exchange), Err(LoginError::Failure(Failure::WrongPassword(_) | Failure::Refused(_)))) =
             (&self.exchange, &result)
@@ -165,17 +160,18 @@ impl Backend {
     }
 
     /// Whether the mailbox password is right, found by logging in with it; the protocol that tells most first.
-    /// `client` is the address of whoever signs in.
+    /// `entry` is what a look-up says of the user, `client` the address of whoever signs in.
     ///
     /// # Errors
     /// [`LoginError`], as for a login.
     pub async fn check_password(
         &self,
         user: &UserLogin,
+        entry: Option<&Entry>,
         password: &Secret,
         client: IpAddr,
     ) -> Result<(), LoginError> {
-        let name = self.config().login_name.render(user, user)?;
+        let name = login::own_name(self.config(), user, entry)?;
         let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp, Protocol::Sieve];
         let protocol = known.into_iter().find(|protocol| self.groups.contains_key(protocol));
         let protocol = protocol.ok_or_else(|| self.no_server())?;
@@ -190,7 +186,7 @@ impl Backend {
             tls: None,
             ttl: 1,
         };
-        self.log_in(protocol, self.order(protocol, user)?, login, facts).await.map(drop)
+        self.log_in(protocol, self.destinations(protocol, user, entry)?, login, facts).await.map(drop)
     }
 
     /// Asks each server of `protocol` what it offers, without logging in; remembers what all that answer keep.
@@ -284,6 +280,21 @@ impl Backend {
 
     fn group(&self, protocol: Protocol) -> Result<&Group, LoginError> {
         self.groups.get(&protocol).ok_or_else(|| self.no_server())
+    }
+
+    /// The servers to try: the one that a look-up names, or those of the group in the mailbox's order.
+    fn destinations(
+        &self,
+        protocol: Protocol,
+        mailbox: &UserLogin,
+        entry: Option<&Entry>,
+    ) -> Result<Vec<Arc<Target>>, LoginError> {
+        match entry.and_then(|entry| entry.server.as_ref()) {
+            Some((host, port)) => {
+                Ok(vec![self.group(protocol)?.pinned(self.config(), protocol, host, *port)?])
+            }
+            None => self.order(protocol, mailbox),
+        }
     }
 
     fn order(&self, protocol: Protocol, user: &UserLogin) -> Result<Vec<Arc<Target>>, LoginError> {

@@ -98,10 +98,21 @@ fn login_name(
     entry: Option<&lookup::Entry>,
 ) -> Result<String, PlanError> {
     let Principal { login, mailbox, .. } = principal;
-    match (&config.shared_login_name, entry.and_then(|entry| entry.login_name.as_deref())) {
-        (Some(template), _) if mailbox != login => template.render(login, mailbox),
-        (_, Some(known)) => safe(known.to_owned()),
-        (_, None) => config.login_name.render(mailbox, mailbox),
+    match &config.shared_login_name {
+        Some(template) if mailbox != login => template.render(login, mailbox),
+        Some(_) | None => own_name(config, mailbox, entry),
+    }
+}
+
+/// The name to log in with to a mailbox as its owner.
+pub(super) fn own_name(
+    config: &Config,
+    mailbox: &Name,
+    entry: Option<&lookup::Entry>,
+) -> Result<String, PlanError> {
+    match entry.and_then(|entry| entry.login_name.as_deref()) {
+        Some(known) => safe(known.to_owned()),
+        None => config.login_name.render(mailbox, mailbox),
     }
 }
 

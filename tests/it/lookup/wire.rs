@@ -188,6 +188,26 @@ fn a_secret_from_a_look_up_logs_in_under_its_own_name() {
 }
 
 #[test]
+fn a_password_is_checked_at_the_server_and_under_the_name_that_the_look_up_says() {
+    let (pinned, other) = (Upstream::start(vec![Act::Close]), Upstream::start(vec![Act::Close]));
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("127.0.0.1:{}", pinned.port());
+    write(folder.path(), &format!("['alice@example.org']\nserver = '{place}'\nlogin_name = 'al'\n"));
+    let serve = Serve::start(&format!(
+        "imap = [\"imap://127.0.0.1:{}\", \"imap://{place}\"]\nlogin = \"sealed\"\n[lookup.people]\n\
+         kind = \"file\"\npath = \"{}\"\n[[route]]\nlookup = \"people\"\nbackend = \"main\"\n",
+        other.port(),
+        folder.path().join("people.toml").display()
+    ));
+    pinned.play(taking("imap", Vec::new()));
+    let before = other.connections();
+    let token = serve.sealed_token(ALICE, "hunter2");
+    pinned.got(&plain("al", "hunter2"));
+    assert_eq!(other.connections(), before);
+    serve.sign_in("imap", &token, "").until("a OK");
+}
+
+#[test]
 fn a_secret_is_refused_for_a_backend_that_takes_none() {
     let house = house("login = \"trusted\"", "['@example.org']\nbackend = 'two'\n", BY_LOOKUP);
     for arguments in [

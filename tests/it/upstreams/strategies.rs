@@ -144,7 +144,7 @@ fn a_user_without_a_kept_password_reaches_no_server() {
         let token = serve.token(ALICE);
         let before = upstream.connections();
         let mut client = serve.sign_in(protocol, &token, "");
-        client.expect(if protocol == "smtp" { "334 " } else { "+ " });
+        client.expect(needs_operator(protocol));
         serve.wait_for_log(&["policy", "no password is kept for this user"]);
         assert_eq!(upstream.connections(), before);
     }
