@@ -10,8 +10,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use reqwest::{Certificate, Identity, Method, Url, header::HeaderMap, redirect};
+use reqwest::{Certificate, Identity, Method, header::HeaderMap, redirect};
 use thiserror::Error;
+
+pub use reqwest::{Url, header};
 
 use crate::model::Secret;
 
