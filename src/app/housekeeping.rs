@@ -22,6 +22,8 @@ const FIRST_PROBE: Duration = Duration::from_secs(3);
 const CLEAN_UP: Duration = Duration::from_secs(600);
 /// How often it is asked whether a signing key is due, and what keys other processes have made.
 const KEYS: Duration = Duration::from_secs(60);
+/// How soon revocations are read again at the earliest, however often the store says that there may be some.
+const BREATH: Duration = Duration::from_millis(20);
 /// Rows deleted in one transaction.
 const CLEAN_UP_BATCH: u32 = 500;
 
@@ -118,6 +120,7 @@ async fn follow_revocations(parts: Arc<Parts>, stop: CancellationToken) {
             Ok(fresh) => fresh.into_iter().for_each(|revocation| parts.end(revocation.what)),
             Err(error) => tracing::warn!(%error, "revocations cannot be read; trying again"),
         }
+        sleep(BREATH).await;
     }
 }
 

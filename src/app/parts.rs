@@ -176,7 +176,13 @@ impl Parts {
                     tracing::info!(%grant, sessions, "sessions of a revoked grant ended");
                 }
             }
-            Revoked::Token(_) => self.shared.validator.forget(&[what]),
+            Revoked::Token(key) => {
+                self.shared.validator.forget(&[what]);
+                let sessions = self.shared.registry.end_token(&key);
+                if sessions > 0 {
+                    tracing::info!(sessions, "sessions of a revoked token ended");
+                }
+            }
         }
     }
 

@@ -5,8 +5,13 @@ use super::{GrantId, TokenHash};
 /// What a session's right to live hangs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// A grant of the built-in issuer; its end ends the session.
-    Grant(GrantId),
+    /// A token of the built-in issuer; its end, and its grant's, ends the session.
+    Grant {
+        /// The grant.
+        grant: GrantId,
+        /// The token's row.
+        token: TokenHash,
+    },
     /// A token of another issuer, of which only that issuer knows whether it was revoked.
     Outside(Outside),
 }
@@ -22,13 +27,15 @@ pub struct Outside {
     pub session: Option<Arc<str>>,
     /// SHA-256 of the token.
     pub token: TokenHash,
+    /// The hashes under which its end is told: of the token, of the person, of their sign-in.
+    pub keys: Vec<TokenHash>,
 }
 
 impl Right {
     /// The grant, where it is one of the built-in issuer's.
     pub const fn grant(&self) -> Option<GrantId> {
         match self {
-            Self::Grant(grant) => Some(*grant),
+            Self::Grant { grant, .. } => Some(*grant),
             Self::Outside(_) => None,
         }
     }
@@ -38,7 +45,7 @@ impl Right {
 impl fmt::Display for Right {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Grant(grant) => grant.fmt(f),
+            Self::Grant { grant, .. } => grant.fmt(f),
             Self::Outside(outside) => write!(f, "a token of {}", outside.issuer),
         }
     }

@@ -306,6 +306,9 @@ pub struct Ready {
     pub capabilities: String,
     /// What the server offered, for clients before login; same filter as [`Offer`].
     pub offer: Offer,
+    /// IMAP, ManageSieve: it offers UNAUTHENTICATE (RFC 8437, RFC 5804 §2.14), by which a client could log in as
+    /// someone else.
+    pub unauthenticate: bool,
     /// Octets that the server already sent behind its answer; they belong to the client.
     pub leftover: Vec<u8>,
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{
-    Config,
+    Config, guards,
     registry::Registry,
     sign_in::{SignedIn, sign_in, spoiled},
 };
@@ -16,9 +16,7 @@ use crate::{
     limits,
     model::{Protocol, SessionId},
     net::{ListenerConfig, ListenerTls},
-    proto::{
-        self, Accepted, Answer, Banner, Close, FrontConfig, Guard, Question, Step, TlsState, smtp::SmtpGuard,
-    },
+    proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsState},
     relay::{self, EndReason, RelayEnd},
     telemetry::{Direction, Metrics, TlsVersion, Validations},
     tls::{MailStream, ServerConfig, TlsError},
@@ -117,10 +115,7 @@ pub async fn run<P: Send + 'static>(
 async fn relay_session<H>(metrics: Arc<Metrics>, protocol: Protocol, handover: Handover, held: H) {
     let Handover { client, signed_in, first } = handover;
     let SignedIn { entry, upstream } = signed_in;
-    let guard: Option<Box<dyn Guard>> = match protocol {
-        Protocol::Smtp => Some(Box::new(SmtpGuard::new(&upstream.ready.offer))),
-        Protocol::Imap | Protocol::Pop3 | Protocol::Sieve => None,
-    };
+    let guard = guards::choose(protocol, &upstream.ready);
     let switch = Arc::clone(&entry.live().switch);
     let goodbye = goodbye_of(protocol);
     let end: RelayEnd =

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    model::{ClientId, GrantId, Login, Mechanism, Protocol, Right, SessionId, UnixTime},
+    model::{ClientId, GrantId, Login, Mechanism, Protocol, Right, SessionId, TokenHash, UnixTime},
     relay::{EndReason, Switch},
 };
 use dashmap::DashMap;
@@ -82,6 +82,11 @@ impl Registry {
         })
     }
 
+    /// Ends every session that hangs on one token, or on what it names at another issuer; says how many.
+    pub fn end_token(&self, key: &TokenHash) -> usize {
+        self.end_where(EndReason::Revoked, |live| live.bound().is_some_and(|bound| bound.hangs_on(key)))
+    }
+
     /// Ends one session; says whether it was there.
     pub fn kill(&self, id: SessionId) -> bool {
         self.end_where(EndReason::Killed, |live| live.id == id) > 0
@@ -135,6 +140,15 @@ impl Live {
     }
 }
 
+impl Bound {
+    fn hangs_on(&self, key: &TokenHash) -> bool {
+        match &self.right {
+            Right::Grant { token, .. } => token == key,
+            Right::Outside(outside) => outside.keys.contains(key),
+        }
+    }
+}
+
 impl Entry {
     /// The session.
     pub fn live(&self) -> &Arc<Live> {
@@ -159,7 +173,7 @@ mod tests {
 
     fn bound(grant: GrantId, ends_at: Option<UnixTime>) -> Bound {
         Bound {
-            right: Right::Grant(grant),
+            right: Right::Grant { grant, token: TokenHash::new([0; 32]) },
             login: Login::parse("alice@example.org").unwrap_or_else(|_| unreachable!("valid")),
             client: ClientId::open(),
             backend: "main".into(),

@@ -151,7 +151,7 @@ async fn attempt_sign_in(
         Ok(upstream) => upstream,
         Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
     };
-    if let (true, Right::Grant(grant)) = (is_sealed(backend), &principal.right) {
+    if let (true, Right::Grant { grant, .. }) = (is_sealed(backend), &principal.right) {
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
@@ -313,7 +313,7 @@ async fn refused_password(
 ) -> Denied {
     let now = UnixTime::now();
     let outcome = Outcome::BackendRefused;
-    let Right::Grant(grant) = principal.right else {
+    let Right::Grant { grant, .. } = principal.right else {
         return Denied { kind: RefusalKind::Unavailable, outcome, detail };
     };
     match shared.refusals.observe(grant, &backend.config().name, refusal, now) {

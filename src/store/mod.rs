@@ -13,6 +13,7 @@ mod client;
 mod ephemeral;
 mod error;
 mod exchange;
+mod outside;
 mod postgres;
 mod record;
 mod revocations;
@@ -35,6 +36,7 @@ pub use exchange::{
     CodeRecord, Decided, DevicePoll, DeviceRecord, DeviceState, Exchanges, NewCode, NewDevice, Redeemed,
     Renewal, Rotated, Rotation,
 };
+pub use outside::OutsideEnds;
 pub use postgres::{PostgresAddress, PostgresHost, PostgresStore, PostgresTls};
 pub use record::{
     CheckItem, Ended, Grant, GrantEnd, GrantFilter, NewGrant, NewToken, Replaces, RevocationReason,
@@ -52,6 +54,9 @@ pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How long a device code that nobody approved is remembered after its end. Anyone may ask for one, so it is short.
 pub const DEVICE_RETENTION: Duration = Duration::from_secs(60 * 60);
+
+/// How long it is remembered what was ended at another issuer; its tokens should not live longer.
+pub const OUTSIDE_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Where the store is.
 #[derive(Clone, Debug)]
@@ -84,7 +89,7 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 
 /// The store's operations. Every one may answer [`StoreError::Unavailable`].
 #[async_trait]
-pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static {
+pub trait Store: Clients + Ephemeral + Exchanges + OutsideEnds + Users + Send + Sync + 'static {
     /// Stores a grant, its sealed credentials, its code and its first tokens: all of it or nothing.
     ///
     /// # Errors
@@ -165,8 +170,8 @@ pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static
     /// [`StoreError::Unavailable`] alone.
     async fn retire_signing_key(&self, kid: &str, at: UnixTime) -> Result<(), StoreError>;
 
-    /// Returns when something may have been revoked elsewhere; never where nobody tells. Whoever waits polls too,
-    /// because a notification can be lost.
+    /// Returns when something may have been revoked; never where nobody tells. There is one who waits, and it polls
+    /// too, because a notification can be lost.
     async fn revocation_hint(&self) {
         std::future::pending().await
     }
@@ -177,6 +182,7 @@ pub trait Store: Clients + Ephemeral + Exchanges + Users + Send + Sync + 'static
     /// - At its end: the wrapped key of a token or code, a kept answer, an ephemeral fact, a signing key.
     /// - [`RETENTION`] after its end: a token, a code, an approved device code, and, counted from its use, a
     ///   refresh token that was replaced; a revocation, counted from when it was told.
+    /// - [`OUTSIDE_RETENTION`] after it: an end at another issuer.
     /// - [`DEVICE_RETENTION`] after its end: a device code that was not approved.
     ///
     /// A grant that no token, code or device code is left of goes too, and is told as a revocation if it had not

@@ -212,6 +212,8 @@ pub struct SealedCredential {
 /// A stored token with its grant and the grant's sealed credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {
+    /// The key of its row.
+    pub lookup: TokenHash,
     /// What it is for.
     pub kind: TokenKind,
     /// What it may be used for.

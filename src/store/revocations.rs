@@ -22,7 +22,8 @@ pub struct Revocation {
 pub enum Revoked {
     /// A grant with all its tokens and sessions.
     Grant(GrantId),
-    /// One token; sessions that it opened live on with their grant.
+    /// One token with its sessions; or what a token of another issuer hangs on there
+    /// ([`super::OutsideEnds`]).
     Token(TokenHash),
 }
 

@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{ClientId, GrantId, Login as Name, Right, Scope, SealedPassword, UnixTime},
+        model::{ClientId, GrantId, Login as Name, Right, Scope, SealedPassword, TokenHash, UnixTime},
         tls,
         upstream::ServiceAccount,
     };
@@ -89,7 +89,7 @@ mod tests {
         Principal {
             mailbox: login.clone(),
             login,
-            right: Right::Grant(GrantId::generate()),
+            right: Right::Grant { grant: GrantId::generate(), token: TokenHash::new([0; 32]) },
             addresses: Vec::new(),
             token: Secret::copy_of(b"token"),
             client: ClientId::open(),

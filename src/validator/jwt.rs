@@ -189,6 +189,8 @@ impl Claims {
     /// `None` when the grant is another client's.
     fn into_record(self, grant: Grant, revoked_at: Option<UnixTime>) -> Option<TokenRecord> {
         (grant.client == self.client).then(|| TokenRecord {
+            // No row has this key.
+            lookup: self.row.unwrap_or(TokenHash::new([0; 32])),
             kind: TokenKind::Access,
             scope: self.scope,
             audience: self.audience,

@@ -189,11 +189,12 @@ impl Validator {
     /// # Errors
     /// [`StoreError`] when it cannot be told.
     pub async fn is_still_live(&self, right: &Right, seen: Seen, now: UnixTime) -> Result<bool, StoreError> {
-        let Right::Grant(grant) = right else { return Ok(true) };
         if self.cache.generation() == seen.0 {
             return Ok(true);
         }
-        self.is_live(*grant, now).await
+        let Right::Grant { grant, token } = right else { return Ok(true) };
+        let is_revoked = self.store.token(token).await?.is_some_and(|row| row.revoked_at.is_some());
+        Ok(!is_revoked && self.is_live(*grant, now).await?)
     }
 
     /// Whether the grant is live now. It asks the store, not the cache.
@@ -301,7 +302,7 @@ impl Validator {
         Principal {
             mailbox: login.clone(),
             login,
-            right: Right::Grant(record.grant.id),
+            right: Right::Grant { grant: record.grant.id, token: record.lookup },
             client: record.grant.client.clone(),
             scope: record.scope.clone(),
             issuer: self.issuer.clone(),

@@ -13,8 +13,8 @@ use bearward::{
     model::{ClientId, GrantId, Login, Scope, TokenHash, UnixTime},
     store::{
         CheckItem, ClientRecord, ClientState, Clients, CodeRecord, Decided, DevicePoll, DeviceRecord, Ended,
-        Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, NewDevice, NewGrant, NewToken, Redeemed,
-        Renewal, Replaces, RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation,
+        Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, NewDevice, NewGrant, NewToken, OutsideEnds,
+        Redeemed, Renewal, Replaces, RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation,
         SigningKeyRecord, Store, StoreError, TokenRecord, UserRecord, Users,
     },
 };
@@ -241,6 +241,16 @@ impl Users for Hooked {
     }
     async fn remove_user(&self, login: &Login, at: UnixTime) -> Result<Ended, StoreError> {
         self.up()?.remove_user(login, at).await
+    }
+}
+
+#[async_trait]
+impl OutsideEnds for Hooked {
+    async fn end_outside(&self, key: &TokenHash, at: UnixTime) -> Result<(), StoreError> {
+        self.up()?.end_outside(key, at).await
+    }
+    async fn outside_end(&self, key: &TokenHash) -> Result<Option<UnixTime>, StoreError> {
+        self.up()?.outside_end(key).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::support::{ALICE, Serve, Upstream, free_port, send, taking, until};
+use crate::support::{ALICE, Ports, Serve, Upstream, send, taking, until};
 
 /// A service account that opens every mailbox, and two listeners that ask for certificates.
 fn backend(upstream: &Upstream, https: u16, imaps: u16) -> String {
@@ -55,7 +55,8 @@ fn a_token_that_a_certificate_got_works_with_that_certificate_alone() {
         "imap",
         vec![until("NOOP"), send("A003 OK done\r\n"), until("LOGOUT"), send("* BYE\r\nA004 OK bye\r\n")],
     ));
-    let (https, imaps) = (free_port(), free_port());
+    let mut ports = Ports::reserve();
+    let (https, imaps) = (ports.take(), ports.take());
     let serve = Serve::start_issuer(&backend(&upstream, https, imaps));
     let own = identity(serve.folder(), "own");
     identity(serve.folder(), "other");

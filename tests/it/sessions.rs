@@ -46,6 +46,37 @@ fn revoking_a_grant_closes_its_idle_session_within_a_second_and_spoils_the_token
     client.expect("a NO [AUTHENTICATIONFAILED]");
 }
 
+/// A client that gives up its token means the session too (RFC 7009 §2.1), and no other of the same grant.
+#[tokio::test]
+async fn revoking_a_token_closes_the_session_that_it_opened_within_a_second() {
+    let trial = tokio::task::spawn_blocking(Trial::start).await.unwrap();
+    let http = crate::kill::http(trial.ca());
+    let issuer = trial.text("/issuer").to_owned();
+    let heard = crate::kill::refresh(&http, &issuer, trial.text("/refresh_token")).await;
+    let crate::kill::Heard::Tokens { access, refresh } = heard else { panic!("it is refused") };
+    let heard = crate::kill::refresh(&http, &issuer, &refresh).await;
+    let crate::kill::Heard::Tokens { access: other, .. } = heard else { panic!("it is refused") };
+    let trial = std::sync::Arc::new(trial);
+    let here = std::sync::Arc::clone(&trial);
+    let doomed = access.clone();
+    let (mut doomed, mut other) =
+        tokio::task::spawn_blocking(move || (idle_session(&here, &doomed), idle_session(&here, &other)))
+            .await
+            .unwrap();
+    let form = [("token", access.as_str()), ("client_id", "open")];
+    let answer = http.post(format!("{issuer}/oauth/revoke")).form(&form).send().await.unwrap();
+    let revoked = Instant::now();
+    assert_eq!(answer.status(), 200);
+    tokio::task::spawn_blocking(move || {
+        assert!(doomed.rest().contains("* BYE"));
+        assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
+        other.say("DONE");
+        other.expect("c OK");
+    })
+    .await
+    .unwrap();
+}
+
 #[test]
 fn a_session_ends_when_its_token_expires() {
     let trial = Trial::start_with(&[("BEARWARD_SESSION__EXPIRY_GRACE", "1s")]);

@@ -6,6 +6,7 @@ mod codes;
 mod devices;
 mod ephemeral;
 mod grants;
+mod outside;
 mod refresh;
 mod sqlite_file;
 mod users;
@@ -168,6 +169,8 @@ macro_rules! conformance {
                 users::a_user_comes_back_as_it_went_in,
                 users::a_changed_password_ends_the_users_grants_and_a_new_hash_does_not,
                 users::a_removed_user_leaves_no_grant_and_no_consent,
+                outside::an_end_elsewhere_is_told_and_remembered_by_its_key,
+                outside::an_end_elsewhere_is_forgotten_after_its_retention,
                 ephemeral::a_claim_is_taken_once_for_its_kind,
                 ephemeral::a_count_goes_up_until_the_end_that_its_first_set,
                 ephemeral::a_value_is_kept_until_its_end_or_until_it_is_forgotten,

@@ -62,7 +62,8 @@ fn an_attempt_that_fails_never_reaches_the_mail_server() {
 #[test]
 fn a_mail_server_that_is_down_is_no_wrong_password() {
     let servers = Servers::start("");
-    let nobody = Ports::take(1).next();
+    let mut ports = Ports::reserve();
+    let nobody = ports.take();
     let backend = Backend {
         imap: format!("imap://127.0.0.1:{nobody}"),
         pop3: format!("pop3://127.0.0.1:{nobody}"),

@@ -2,6 +2,7 @@
 //! that does, neither of which knows a protocol.
 
 mod client;
+mod ports;
 #[cfg(feature = "server")]
 mod postgres;
 mod serve;
@@ -9,8 +10,9 @@ mod trial;
 mod upstream;
 
 pub(crate) use client::{Client, base64, oauthbearer, xoauth2};
+pub(crate) use ports::Ports;
 #[cfg(feature = "server")]
 pub(crate) use postgres::{Cluster, Muted, PASSWORD as POSTGRES_PASSWORD};
-pub(crate) use serve::{ALICE, Serve, free_port};
+pub(crate) use serve::{ALICE, Serve};
 pub(crate) use trial::{Trial, wait};
 pub(crate) use upstream::{Act, Gate, Upstream, answering, before_login, login_taken, send, taking, until};

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::ErrorKind,
-    net::TcpListener,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -20,7 +19,7 @@ use bearward::{
 };
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
-use super::wait;
+use super::{Ports, wait};
 
 /// The superuser of the test servers, and its password where one is asked for: on TCP.
 const USER: &str = "tester";
@@ -36,6 +35,7 @@ pub(crate) struct Cluster {
     port: u16,
     settings: Vec<String>,
     guard: Option<Child>,
+    _ports: Ports,
 }
 
 impl Cluster {
@@ -50,11 +50,13 @@ impl Cluster {
         let folder =
             tempfile::Builder::new().prefix("bearward-pg").tempdir().expect("temporary folder").keep();
         fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).expect("permissions");
+        let mut ports = Ports::reserve();
         let mut cluster = Self {
             folder,
-            port: free_port(),
+            port: ports.take(),
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
             guard: None,
+            _ports: ports,
         };
         cluster.make_anew();
         cluster.start_again();
@@ -300,13 +302,4 @@ fn run(command: &mut Command) {
     let output = command.output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{command:?}: {text}");
-}
-
-/// A port below the range that the system gives to outgoing connections.
-fn free_port() -> u16 {
-    use std::io::Read;
-    let mut bits = [0; 2];
-    fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bits)).expect("random");
-    let start = 10_000 + u16::from_be_bytes(bits) % 20_000;
-    (start..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

@@ -2,8 +2,8 @@
 
 use std::{
     fmt::Write as _,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener},
+    io::Write as _,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
@@ -12,7 +12,11 @@ use std::{
 
 use bearward::{model::UnixTime, tls::dev};
 
-use super::{Client, wait, xoauth2};
+use super::{
+    Client,
+    ports::{self, Ports},
+    wait, xoauth2,
+};
 
 pub(crate) const ALICE: &str = "alice@example.org";
 
@@ -24,6 +28,7 @@ pub(crate) struct Serve {
     pop3s: u16,
     smtps: u16,
     https: u16,
+    _ports: Ports,
 }
 
 impl Serve {
@@ -49,9 +54,7 @@ impl Serve {
 
     fn start_beside_with(other: &Self, backend: &str, with_https: bool) -> Self {
         let key = std::fs::read(other.path("data/server.key")).expect("server key");
-        let mut serve = Self::prepare(backend, with_https, Some(&key));
-        serve.wait_until_it_serves();
-        serve
+        Self::start_on_free_ports(backend, with_https, Some(&key))
     }
 
     /// What is logged when it does not start.
@@ -65,9 +68,19 @@ impl Serve {
     }
 
     fn start_with(backend: &str, with_https: bool) -> Self {
-        let mut serve = Self::prepare(backend, with_https, None);
-        serve.wait_until_it_serves();
-        serve
+        Self::start_on_free_ports(backend, with_https, None)
+    }
+
+    fn start_on_free_ports(backend: &str, with_https: bool, server_key: Option<&[u8]>) -> Self {
+        let mut starts = 1;
+        loop {
+            let mut serve = Self::prepare(backend, with_https, server_key);
+            match serve.until_it_serves() {
+                Ok(()) => return serve,
+                Err(log) if starts < ports::STARTS && ports::were_in_use(&log) => starts += 1,
+                Err(log) => panic!("it does not serve:\n{log}"),
+            }
+        }
     }
 
     fn prepare(backend: &str, with_https: bool, server_key: Option<&[u8]>) -> Self {
@@ -80,7 +93,8 @@ impl Serve {
             std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("permissions");
         }
         dev::ensure(&path.join("certs"), "localhost", UnixTime::now()).expect("certificates");
-        let [imaps, pop3s, smtps, https] = free_ports();
+        let mut ports = Ports::reserve();
+        let [imaps, pop3s, smtps, https] = [(); 4].map(|()| ports.take());
         let url =
             if with_https { format!("https://localhost:{https}") } else { "https://localhost".to_owned() };
         let mut text = format!(
@@ -100,16 +114,23 @@ impl Serve {
         }
         let _ = writeln!(text, "[backend.main]\n{backend}");
         std::fs::write(path.join("bearward.toml"), text).expect("written");
-        Self { child: spawn(path), folder, imaps, pop3s, smtps, https }
+        Self { child: spawn(path), folder, imaps, pop3s, smtps, https, _ports: ports }
     }
 
     fn wait_until_it_serves(&mut self) {
+        self.until_it_serves().unwrap_or_else(|log| panic!("it does not serve:\n{log}"));
+    }
+
+    /// Gives the log where it ends before, or takes too long.
+    fn until_it_serves(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !self.log().contains("serving") {
-            let ended = self.child.try_wait().expect("waited");
-            assert!(ended.is_none() && Instant::now() < deadline, "it does not serve:\n{}", self.log());
+            if self.child.try_wait().expect("waited").is_some() || Instant::now() >= deadline {
+                return Err(self.log());
+            }
             wait(Duration::from_millis(5));
         }
+        Ok(())
     }
 
     /// Ends the process without a word, as a power failure would.
@@ -308,21 +329,4 @@ fn kill(child: &Child) {
 
 fn has_servers(backend: &str, protocol: &str) -> bool {
     backend.lines().any(|line| line.starts_with(&format!("{protocol} = ")))
-}
-
-/// A port that nobody listens on now.
-pub(crate) fn free_port() -> u16 {
-    let [port, ..] = free_ports();
-    port
-}
-
-/// Ports below the range that the system gives to outgoing connections, from a random place.
-fn free_ports() -> [u16; 4] {
-    let mut bits = [0; 2];
-    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bits)).expect("random");
-    let start = 10_000 + u16::from_be_bytes(bits) % 20_000;
-    let held: Vec<TcpListener> =
-        (start..32_000).filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(4).collect();
-    let ports: Vec<u16> = held.iter().map(|held| held.local_addr().expect("address").port()).collect();
-    ports.try_into().expect("four free ports")
 }

@@ -2,13 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+use super::ports::{self, Offset};
 
 /// A running `bearward try`; stopped by its own process id when dropped.
 pub(crate) struct Trial {
@@ -17,10 +18,8 @@ pub(crate) struct Trial {
     /// The first line that it printed.
     pub(crate) document: Value,
     _data: tempfile::TempDir,
+    _ports: Offset,
 }
-
-/// Ports that `try` needs, as standard ports.
-const STANDARD: [u16; 11] = [143, 993, 587, 465, 110, 995, 443, 994, 466, 996, 9464];
 
 impl Trial {
     pub(crate) fn start() -> Self {
@@ -29,11 +28,19 @@ impl Trial {
 
     /// Starts with extra environment, such as `BEARWARD_LIMITS__FAILED_AUTH`.
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
+        (1..=ports::STARTS)
+            .find_map(|start| Self::try_to_start(environment, start == ports::STARTS))
+            .expect("the last start is the last word")
+    }
+
+    /// `None` where its ports are in use, unless this is the last start.
+    fn try_to_start(environment: &[(&str, &str)], last: bool) -> Option<Self> {
+        let ports = Offset::reserve();
         let data = tempfile::tempdir().expect("temporary folder");
         let log = data.path().join("stderr.log");
         let stderr = std::fs::File::create(&log).expect("log file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_bearward"))
-            .args(["try", "--json", "--port-offset", &free_offset().to_string(), "--data"])
+            .args(["try", "--json", "--port-offset", &ports.value.to_string(), "--data"])
             .arg(data.path().join("data"))
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
@@ -41,12 +48,17 @@ impl Trial {
             .spawn()
             .expect("bearward starts");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("piped");
-        BufReader::new(stdout).read_line(&mut line).expect("a first line");
-        let document = serde_json::from_str(&line).unwrap_or_else(|_| {
-            panic!("not a document: {line:?}\n{}", std::fs::read_to_string(&log).unwrap())
-        });
-        Self { child, log, document, _data: data }
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        stdout.read_line(&mut line).expect("a first line");
+        let Ok(document) = serde_json::from_str(&line) else {
+            // It ends, and says why.
+            stdout.read_to_string(&mut line).expect("the rest");
+            child.wait().expect("waited");
+            let log = std::fs::read_to_string(&log).expect("log");
+            assert!(!last && ports::were_in_use(&log), "not a document: {line:?}\n{log}");
+            return None;
+        };
+        Some(Self { child, log, document, _data: data, _ports: ports })
     }
 
     pub(crate) fn text(&self, pointer: &str) -> &str {
@@ -157,17 +169,4 @@ impl Drop for Trial {
 pub(crate) fn wait(time: Duration) {
     let (_keep, never) = std::sync::mpsc::channel::<()>();
     let _ = never.recv_timeout(time);
-}
-
-/// An offset at which every port of `try` is free. Tests run in parallel, so the start is random.
-fn free_offset() -> u16 {
-    let mut bits = [0; 2];
-    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bits)).expect("random");
-    let mut offset = 11_000 + u16::from_be_bytes(bits) % 20_000;
-    loop {
-        if STANDARD.iter().all(|port| TcpListener::bind(("127.0.0.1", port + offset)).is_ok()) {
-            return offset;
-        }
-        offset = 11_000 + (offset + 7) % 20_000;
-    }
 }

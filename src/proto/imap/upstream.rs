@@ -290,7 +290,12 @@ impl ImapUpstream {
     fn ready(&mut self, capabilities: String, server: &Capabilities) -> Outcome {
         let offer = Offer { lines: server.promises() };
         let leftover = self.lines.take_rest();
-        self.steps.push_back(UpstreamStep::Ready(Ready { capabilities, offer, leftover }));
+        self.steps.push_back(UpstreamStep::Ready(Ready {
+            capabilities,
+            offer,
+            leftover,
+            unauthenticate: server.has("UNAUTHENTICATE"),
+        }));
         self.state = State::Ready;
         Ok(())
     }

@@ -246,9 +246,9 @@ impl Pop3Upstream {
 
     fn finish(&mut self) {
         self.steps.push_back(UpstreamStep::Ready(Ready {
-            capabilities: String::new(),
             offer: std::mem::take(&mut self.capabilities.offer),
             leftover: self.lines.take_rest(),
+            ..Ready::default()
         }));
         self.state = State::Ready;
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::UnixTime,
-    store::{DEVICE_RETENTION, RETENTION, StoreError},
+    store::{DEVICE_RETENTION, OUTSIDE_RETENTION, RETENTION, StoreError},
 };
 
 /// What is removed for itself alone, and when: `$1` is a moment, `$2` how many rows at most.
@@ -20,7 +20,7 @@ struct Alone {
     statement: &'static str,
 }
 
-const ALONE: [Alone; 7] = [
+const ALONE: [Alone; 8] = [
     Alone {
         ago: Duration::ZERO,
         statement: "UPDATE tokens SET wrapped_key = NULL WHERE lookup IN
@@ -61,6 +61,11 @@ const ALONE: [Alone; 7] = [
         ago: RETENTION,
         statement: "DELETE FROM revocations WHERE sequence IN
                     (SELECT sequence FROM revocations WHERE at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    },
+    Alone {
+        ago: OUTSIDE_RETENTION,
+        statement: "DELETE FROM outside_ends WHERE key IN
+                    (SELECT key FROM outside_ends WHERE at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
     },
 ];
 

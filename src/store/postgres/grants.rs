@@ -148,7 +148,7 @@ pub(super) async fn token(connection: &mut PgConnection, lookup: &TokenHash) -> 
     .bind(lookup.as_bytes().as_slice())
     .fetch_all(connection)
     .await?;
-    Ok(row::token(&rows)?)
+    Ok(row::token(lookup, &rows)?)
 }
 
 pub(super) async fn grant(connection: &mut PgConnection, id: &GrantId) -> Done<Option<Grant>> {

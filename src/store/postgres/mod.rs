@@ -18,6 +18,7 @@ mod fault;
 mod grants;
 mod listen;
 mod migration;
+mod outside;
 mod revocations;
 mod row;
 mod runner;

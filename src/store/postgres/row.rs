@@ -83,9 +83,10 @@ pub(super) fn grant(row: &PgRow) -> Result<Grant, StoreError> {
 }
 
 /// A token with its grant, from one row for each of the grant's credentials.
-pub(super) fn token(rows: &[PgRow]) -> Result<Option<TokenRecord>, StoreError> {
+pub(super) fn token(lookup: &TokenHash, rows: &[PgRow]) -> Result<Option<TokenRecord>, StoreError> {
     let Some(row) = rows.first() else { return Ok(None) };
     Ok(Some(TokenRecord {
+        lookup: *lookup,
         kind: TokenKind::from_name(column(row, "token_kind")?).ok_or_else(|| corrupt("token kind"))?,
         scope: scope(row, "token_scope")?,
         audience: column(row, "token_audience")?,

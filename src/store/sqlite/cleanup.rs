@@ -8,7 +8,7 @@ use sqlx::{query, query_scalar};
 use super::{fault::fault, transaction::Transaction, writer::Writer};
 use crate::{
     model::UnixTime,
-    store::{DEVICE_RETENTION, RETENTION, StoreError},
+    store::{DEVICE_RETENTION, OUTSIDE_RETENTION, RETENTION, StoreError},
 };
 
 /// What is removed, and when: `?1` is a moment, `?2` how many rows at most.
@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::at_once(
         "UPDATE tokens SET wrapped_key = NULL WHERE lookup IN
          (SELECT lookup FROM tokens WHERE wrapped_key IS NOT NULL AND expires_at <= ?1 LIMIT ?2)",
@@ -79,6 +79,12 @@ const KINDS: [Kind; 11] = [
         ago: RETENTION,
         statement: "DELETE FROM revocations WHERE sequence IN
                     (SELECT sequence FROM revocations WHERE at <= ?1 LIMIT ?2)",
+        leaves_grants: false,
+    },
+    Kind {
+        ago: OUTSIDE_RETENTION,
+        statement: "DELETE FROM outside_ends WHERE key IN
+                    (SELECT key FROM outside_ends WHERE at <= ?1 LIMIT ?2)",
         leaves_grants: false,
     },
 ];

@@ -10,6 +10,7 @@ mod exchange;
 mod fault;
 mod file;
 mod grant;
+mod outside;
 #[cfg(test)]
 mod plans;
 mod revocation;
@@ -175,6 +176,11 @@ impl Store for SqliteStore {
 
     async fn revocations(&self, cursor: Option<RevocationCursor>) -> Result<RevocationPage, StoreError> {
         revocation::revocations(&self.readers, cursor).await
+    }
+
+    /// What this process commits; another one's is found by polling.
+    async fn revocation_hint(&self) {
+        self.writer.committed().await;
     }
 
     async fn signing_keys(&self) -> Result<Vec<SigningKeyRecord>, StoreError> {

@@ -32,6 +32,7 @@ pub(super) async fn token(
     let Some(row) = rows.first() else { return Ok(None) };
     let kind: &str = column(row, "token_kind")?;
     Ok(Some(TokenRecord {
+        lookup: *lookup,
         kind: TokenKind::from_name(kind).ok_or_else(|| corrupt("token kind"))?,
         scope: scope_of(row, "token_scope")?,
         audience: column(row, "token_audience")?,

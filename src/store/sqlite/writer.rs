@@ -1,8 +1,8 @@
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::timeout,
 };
 
@@ -34,14 +34,21 @@ struct Done {
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
+    committed: Arc<Notify>,
 }
 
 impl Writer {
     /// Ends when the `Writer` is dropped.
     pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(run(connection, options, waiting));
-        Self { jobs }
+        let committed = Arc::new(Notify::new());
+        tokio::spawn(run(connection, options, waiting, Arc::clone(&committed)));
+        Self { jobs, committed }
+    }
+
+    /// Returns once something was committed since the last time. There is one listener.
+    pub(super) async fn committed(&self) {
+        self.committed.notified().await;
     }
 
     /// Does `work` in a transaction and returns once it is committed. A caller that goes away does not stop it.
@@ -77,7 +84,12 @@ impl Writer {
     }
 }
 
-async fn run(connection: SqliteConnection, options: SqliteConnectOptions, mut jobs: mpsc::Receiver<Job>) {
+async fn run(
+    connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    mut jobs: mpsc::Receiver<Job>,
+    committed: Arc<Notify>,
+) {
     let mut open = Some(connection);
     while let Some(first) = jobs.recv().await {
         // A connection that failed may have lost count of its transactions, so it is used no more. While none can
@@ -89,6 +101,7 @@ async fn run(connection: SqliteConnection, options: SqliteConnectOptions, mut jo
         let Ok(connection) = connection else { continue };
         let Ok(transaction) = Transaction::begin(connection).await else { continue };
         open = commit(transaction, first, &mut jobs).await;
+        committed.notify_one();
     }
     if let Some(connection) = open {
         // Closing writes the log back into the file. What cannot be closed is recovered at the next start.

@@ -31,6 +31,7 @@ pub(crate) struct Bearward {
     log: PathBuf,
     login: Login,
     _process: Process,
+    _ports: Ports,
 }
 
 /// Where the backend's servers are, as the configuration writes them.
@@ -65,14 +66,14 @@ impl Bearward {
         let folder = &servers.folder;
         let home = folder.sub("bearward");
         let (file, data, log_file) = (home.join("bearward.toml"), home.join("data"), home.join("log"));
-        let mut ports = Ports::take(13);
+        let mut ports = Ports::reserve();
         let [target, xoauth2] = [(); 2].map(|()| Target {
-            imaps: ports.next(),
-            imap: ports.next(),
-            pop3s: ports.next(),
-            smtps: ports.next(),
-            smtp: ports.next(),
-            https: ports.next(),
+            imaps: ports.take(),
+            imap: ports.take(),
+            pop3s: ports.take(),
+            smtps: ports.take(),
+            smtp: ports.take(),
+            https: ports.take(),
         });
         let mut text = configuration(folder, &data, &target, login, backend, log);
         listeners(&mut text, &xoauth2, "mechanisms = [\"XOAUTH2\"]");
@@ -81,12 +82,11 @@ impl Bearward {
         command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_bearward"), "serve", "-c"]).arg(&file);
         let output = fs::File::create(&log_file).unwrap();
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-        drop(ports);
         let mut process = Process::spawn("bearward", &mut command);
         for port in [target.imaps, target.imap, target.pop3s, target.smtps, target.smtp] {
             process.wait_for_port(port, || read(&log_file));
         }
-        Self { target, xoauth2, file, data, log: log_file, login, _process: process }
+        Self { target, xoauth2, file, data, log: log_file, login, _process: process, _ports: ports }
     }
 
     /// What it has logged.

@@ -36,8 +36,8 @@ impl Dovecot {
         let user = |name: &str, password: &str| format!("{name}:{{PLAIN}}{password}\n");
         fs::write(home.join("users"), user(ALICE, ALICE_PASSWORD) + &user(BOB, BOB_PASSWORD)).unwrap();
         fs::write(home.join("masters"), user(MASTER, MASTER_PASSWORD)).unwrap();
-        let (imap, pop3s, submission, lmtp) = (ports.next(), ports.next(), ports.next(), ports.next());
-        let (imap_behind_proxy, pop3_behind_proxy) = (ports.next(), ports.next());
+        let (imap, pop3s, submission, lmtp) = (ports.take(), ports.take(), ports.take(), ports.take());
+        let (imap_behind_proxy, pop3_behind_proxy) = (ports.take(), ports.take());
         let listener = |name: &str, port: u16, more: &str| {
             format!("  inet_listener {name} {{\n    port = {port}\n    {more}\n  }}\n")
         };

@@ -7,15 +7,17 @@ mod bearward;
 mod certificates;
 mod client;
 mod dovecot;
+#[expect(dead_code, reason = "nothing here starts `bearward try`")]
+#[path = "../../support/ports.rs"]
+mod ports;
 mod postfix;
 
 use std::{
     fs::{self, Permissions},
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -26,6 +28,7 @@ pub(crate) use self::{
     bearward::{Backend, Bearward, Login},
     client::{Outcome, Target, python, run},
     dovecot::Dovecot,
+    ports::Ports,
     postfix::Postfix,
 };
 
@@ -49,17 +52,13 @@ pub(crate) struct Process {
     name: &'static str,
 }
 
-/// Free loopback ports, held until they are handed out.
-pub(crate) struct Ports {
-    held: Vec<TcpListener>,
-}
-
 /// Dovecot and Postfix, as an operator has them: they know passwords, and nothing of tokens. Postfix ends first,
 /// because Dovecot's children wait for those who speak to them.
 pub(crate) struct Servers {
     pub(crate) postfix: Postfix,
     pub(crate) dovecot: Dovecot,
     pub(crate) folder: Folder,
+    _ports: Ports,
 }
 
 impl Servers {
@@ -67,11 +66,11 @@ impl Servers {
     pub(crate) fn start(postfix_xclient: &str) -> Self {
         let folder = Folder::make();
         certificates::make(&folder);
-        let mut ports = Ports::take(12);
+        let mut ports = Ports::reserve();
         let postfix_ports = postfix::PostfixPorts::take(&mut ports);
         let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain);
         let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient);
-        Self { postfix, dovecot, folder }
+        Self { postfix, dovecot, folder, _ports: ports }
     }
 }
 
@@ -140,25 +139,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Ports {
-    /// Below the range that the system gives to outgoing connections, from a place that no other test begins at,
-    /// be it in this process or in another.
-    pub(crate) fn take(count: usize) -> Self {
-        static TAKEN: AtomicU16 = AtomicU16::new(0);
-        let before = TAKEN.fetch_add(1, Ordering::Relaxed);
-        let start = 15_000 + (std::process::id() as u16).wrapping_add(before).wrapping_mul(61) % 15_000;
-        let held = (start..32_000)
-            .filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-            .take(count)
-            .collect();
-        Self { held }
-    }
-
-    pub(crate) fn next(&mut self) -> u16 {
-        self.held.pop().unwrap().local_addr().unwrap().port()
     }
 }
 

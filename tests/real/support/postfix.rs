@@ -20,7 +20,7 @@ pub(crate) struct PostfixPorts {
 
 impl PostfixPorts {
     pub(super) fn take(ports: &mut Ports) -> Self {
-        Self { plain: ports.next(), submission: ports.next(), behind_proxy: ports.next() }
+        Self { plain: ports.take(), submission: ports.take(), behind_proxy: ports.take() }
     }
 }
 
