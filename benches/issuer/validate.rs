@@ -33,7 +33,7 @@ pub(crate) async fn measure(
         let config = Config { issuer: ISSUER.into(), audience: AUDIENCE.into(), cache_entries };
         Ok(Validator::new(&config, Arc::clone(&store), ServerKey::generate()?))
     };
-    let request = Request { protocol: Protocol::Imap, authzid: None, certificate: None };
+    let request = Request::new(Protocol::Imap);
     let now = UnixTime::now();
 
     // A cache of one row never answers when thousands of tokens come in turn.

@@ -1,6 +1,7 @@
 //! Builds every part from its settings.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -12,16 +13,17 @@ use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_sto
 use crate::{
     admin::BindError,
     directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
+    http::HttpError,
     issuer::{Issuer, IssuerError},
     limits::Connections,
-    model::{GrantId, Scope, UnixTime},
+    model::{GrantId, Protocol, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
-    session::{Registry, Shared},
+    session::{Issuers, KnownIssuer, Registry, Shared},
     store::{RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
     tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
     upstream::{Backends, BackendsError},
-    validator::{self, RefusalPolicy, Validator},
+    validator::{self, RefusalPolicy, ServerKey, TrustedIssuer, Validator},
     web,
 };
 
@@ -80,6 +82,9 @@ pub enum AppError {
     /// A socket cannot be bound.
     #[error("{0}")]
     Net(#[from] NetError),
+    /// A trusted issuer's files cannot be used.
+    #[error("a trusted issuer cannot be reached: {0}")]
+    Trusted(#[from] HttpError),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
@@ -114,21 +119,13 @@ impl Parts {
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
                 .await?
                 .with_directory(directory);
-        let settings = validator::Config {
-            issuer: Arc::clone(&config.issuer.url),
-            audience: config.issuer.audience().into(),
-            cache_entries: CACHED_TOKENS,
-        };
-        let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
+        let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS)?);
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
             hostname: Arc::clone(&config.hostname),
-            issuer_url: Arc::clone(&config.issuer.url),
-            openid_configuration: openid_configuration(&config),
-            scope: Arc::from(Scope::MAIL),
+            issuers: issuers(&config, &metrics),
             validator,
-            validations: metrics.validations(&config.issuer.url),
             refusals: RefusalPolicy::new(),
             backends,
             registry: Arc::new(Registry::default()),
@@ -235,7 +232,45 @@ fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
     })
 }
 
-fn openid_configuration(config: &Config) -> Option<Arc<str>> {
-    let url = config.issuer.url.trim_end_matches('/');
-    config.issuer.enabled.then(|| format!("{url}/.well-known/openid-configuration").into())
+/// The validator of these settings.
+///
+/// # Errors
+/// [`HttpError`] when a file that a trusted issuer is reached with cannot be used.
+pub fn validator(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    server_key: ServerKey,
+    cache_entries: usize,
+) -> Result<Validator, HttpError> {
+    let settings = validator::Config {
+        issuer: Arc::clone(&config.issuer.url),
+        audience: config.issuer.audience().into(),
+        cache_entries,
+    };
+    let trusted = config.trusted.iter().map(|issuer| TrustedIssuer::new(issuer.clone(), None));
+    let validator = Validator::new(&settings, Arc::clone(store), server_key)
+        .with_trusted(trusted.collect::<Result<_, _>>()?);
+    Ok(if config.issuer.enabled { validator } else { validator.without_own() })
+}
+
+/// What sessions say of issuers.
+fn issuers(config: &Config, metrics: &Metrics) -> Issuers {
+    let known = |url: &Arc<str>, discovery: Option<String>| KnownIssuer {
+        url: Arc::clone(url),
+        openid_configuration: discovery
+            .unwrap_or_else(|| format!("{}/.well-known/openid-configuration", url.trim_end_matches('/')))
+            .into(),
+        domains: Vec::new(),
+        scopes: BTreeMap::new(),
+        validations: metrics.validations(url),
+    };
+    let trusted = config.trusted.iter().map(|issuer| {
+        let needed = |protocol| Some((protocol, Arc::from(issuer.scopes.needed(protocol)?)));
+        KnownIssuer {
+            domains: issuer.domains.clone(),
+            scopes: Protocol::ALL.into_iter().filter_map(needed).collect(),
+            ..known(&issuer.url, issuer.endpoints.discovery.as_ref().map(ToString::to_string))
+        }
+    });
+    Issuers::new(known(&config.issuer.url, None), config.issuer.enabled, trusted.collect())
 }

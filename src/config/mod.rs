@@ -43,7 +43,7 @@ use crate::{app, model::Protocol, upstream::Security};
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/bearward/bearward.toml", "config/bearward.toml"];
 
 /// Keys that stand in no section, and the sections.
-const TOP: [&str; 15] = [
+const TOP: [&str; 16] = [
     "hostname",
     "data_dir",
     "tls",
@@ -52,6 +52,7 @@ const TOP: [&str; 15] = [
     "route",
     "issuer",
     "trusted_issuer",
+    "shared_mailboxes",
     "directory",
     "passwords",
     "session",

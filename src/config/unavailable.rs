@@ -44,11 +44,13 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
             return not_yet(&format!("route[{index}].lookup"), "routing by a look-up");
         }
     }
-    if !raw.trusted_issuer.is_empty() {
-        return not_yet("trusted_issuer", "trusting another issuer");
+    for (index, issuer) in raw.trusted_issuer.iter().enumerate() {
+        if issuer.login_lookup.is_some() {
+            return not_yet(&format!("trusted_issuer[{index}].login_lookup"), "a look-up of login names");
+        }
     }
-    if !raw.issuer.enabled {
-        return not_yet("issuer.enabled", "running without the built-in issuer");
+    if raw.shared_mailboxes.lookup.is_some() {
+        return not_yet("shared_mailboxes.lookup", "a look-up of shared mailboxes");
     }
     let is_built = |source: &DirectorySource| match source {
         DirectorySource::Backend | DirectorySource::Store => true,

@@ -132,8 +132,7 @@ impl Client {
         let method = if request.body.is_some() { Method::POST } else { Method::GET };
         let mut builder = self.inner.request(method, url.clone()).headers(request.headers);
         if let Some((content_type, body)) = request.body {
-            builder =
-                builder.header(reqwest::header::CONTENT_TYPE, content_type).body(body.expose().to_vec());
+            builder = builder.header(header::CONTENT_TYPE, content_type).body(body.expose().to_vec());
         }
         let lost = |error: reqwest::Error| HttpError::Unreachable(format!("{place}: {}", reason(&error)));
         let mut response = builder.send().await.map_err(lost)?;

@@ -13,10 +13,12 @@
 //! This room must not parse a protocol and must not decide about tokens.
 
 mod guards;
+mod issuers;
 mod line;
 mod registry;
 mod sign_in;
 
+pub use issuers::{Issuers, KnownIssuer};
 pub use line::{Front, Shared, run};
 pub use registry::{Bound, Entry, Live, Registry};
 

@@ -153,13 +153,12 @@ impl OutsideKeys {
     ) -> Result<Verified, JoseError> {
         let (header, algorithm) = header(text, allowed)?;
         let plain = header.is_untyped() || header.is_of(&["JWT"]);
-        let listed = header.is_of(types) || (plain && types.iter().any(|typ| typ.eq_ignore_ascii_case("JWT")));
+        let listed =
+            header.is_of(types) || (plain && types.iter().any(|typ| typ.eq_ignore_ascii_case("JWT")));
         if !listed {
             return Err(JoseError::Type);
         }
-        let fits = |key: &&Key| {
-            key.kind == algorithm.kind() && key.only.is_none_or(|only| only == algorithm)
-        };
+        let fits = |key: &&Key| key.kind == algorithm.kind() && key.only.is_none_or(|only| only == algorithm);
         let named = |key: &&Key| match (&header.kid, &key.kid) {
             (Some(asked), Some(name)) => asked == name,
             (Some(_), None) => false,

@@ -5,6 +5,7 @@
 
 mod backend;
 mod issuer;
+mod trusted;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -12,9 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use backend::{Backend, BackendTls, LoginKind, ProxyProtocol, Xclient};
-pub(super) use issuer::{
-    Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
-};
+pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration};
+pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
 use super::value::{Size, Span};
 
@@ -40,6 +40,8 @@ pub(super) struct Root {
     pub(super) issuer: Issuer,
     /// Issuers elsewhere whose tokens are taken too.
     pub(super) trusted_issuer: Vec<TrustedIssuer>,
+    /// Mailboxes of others that users may open.
+    pub(super) shared_mailboxes: SharedMailboxes,
     /// Who may sign in.
     pub(super) directory: Directory,
     /// Sign-in with a password instead of a token.
@@ -67,6 +69,7 @@ impl Default for Root {
             route: Vec::new(),
             issuer: Issuer::default(),
             trusted_issuer: Vec::new(),
+            shared_mailboxes: SharedMailboxes::default(),
             directory: Directory::default(),
             passwords: Passwords::default(),
             session: Session::default(),

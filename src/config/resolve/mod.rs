@@ -4,6 +4,7 @@ mod backends;
 mod issuer;
 mod listeners;
 mod store;
+mod trusted;
 
 use std::{
     fs::File,
@@ -36,9 +37,12 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let routes = backends::routes(document, raw, &backends, &listeners)?;
     let telemetry = telemetry(document, &raw.telemetry)?;
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
+    let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
     Ok(app::Config {
+        trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
+        shared_mailboxes: raw.shared_mailboxes.lookup.as_deref().map(Into::into),
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
-        issuer: issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?,
+        issuer,
         listeners,
         directory: directory(document, raw, &backends)?,
         backends,

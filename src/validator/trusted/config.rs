@@ -38,6 +38,8 @@ pub struct Config {
     pub scopes: ScopeNames,
     /// Who a token speaks for.
     pub mapping: Mapping,
+    /// The name of the look-up that turns what the mapping says into the login name.
+    pub login_lookup: Option<Arc<str>>,
     /// Addresses that its documents do not name, or name wrongly.
     pub endpoints: Endpoints,
     /// Who we are there.
@@ -145,13 +147,12 @@ impl ScopeNames {
     pub const ANY: &'static str = "*";
 
     /// Whether a token that holds `has` may be used on `protocol`.
-    pub(super) fn cover(&self, protocol: Protocol, has: impl Fn(&str) -> bool) -> bool {
+    pub(in crate::validator) fn cover(&self, protocol: Protocol, has: impl Fn(&str) -> bool) -> bool {
         let given = |name: &str| name == Self::ANY || has(name);
         if self.narrow.is_empty() && self.mail.is_none() {
             return given(Scope::MAIL) || given(protocol.as_str());
         }
-        self.mail.as_deref().is_some_and(given)
-            || self.narrow.get(&protocol).is_some_and(|name| given(name))
+        self.mail.as_deref().is_some_and(given) || self.narrow.get(&protocol).is_some_and(|name| given(name))
     }
 
     /// The scope that a client should ask for, for error challenges.
@@ -162,6 +163,11 @@ impl ScopeNames {
 }
 
 impl Config {
+    /// Whether its tokens may carry `name` as `iss`, beside its URL.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.also.iter().any(|also| also == name)
+    }
+
     /// With the usual settings: JWTs for `audience`, of every client, by a verified `email` in one of `domains`.
     pub fn new(url: &str, audience: &[&str], domains: &[&str]) -> Self {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -188,6 +194,7 @@ impl Config {
                 mailboxes_claim: None,
                 mailbox_group: None,
             },
+            login_lookup: None,
             endpoints: Endpoints::default(),
             client: None,
             http: http::Config::default(),

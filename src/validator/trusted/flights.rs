@@ -35,11 +35,7 @@ where
         answer.clone()
     }
 
-    fn join<F>(
-        self: &Arc<Self>,
-        key: &K,
-        work: impl FnOnce() -> F,
-    ) -> Option<watch::Receiver<Option<T>>>
+    fn join<F>(self: &Arc<Self>, key: &K, work: impl FnOnce() -> F) -> Option<watch::Receiver<Option<T>>>
     where
         F: Future<Output = T> + Send + 'static,
     {

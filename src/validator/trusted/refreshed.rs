@@ -17,8 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Refreshed<T> {
     held: Arc<ArcSwapOption<Held<T>>>,
     last: Arc<Mutex<Option<Attempt>>>,
-    flights: Arc<Flights<(), Result<Arc<Held<T>>, Fault>>>,
+    flights: Arc<Flights<(), Look<T>>>,
 }
+
+/// What a look at the issuer gave.
+type Look<T> = Result<Arc<Held<T>>, Fault>;
 
 /// A copy, and when it was read.
 pub(super) struct Held<T> {

@@ -56,7 +56,10 @@ impl Template {
     }
 
     /// The text with each name's value. What a value holds is never read as a template.
-    pub(super) fn fill<E>(&self, value: impl Fn(&str) -> Result<String, E>) -> Result<String, E> {
+    pub(in crate::validator) fn fill<E>(
+        &self,
+        value: impl Fn(&str) -> Result<String, E>,
+    ) -> Result<String, E> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
