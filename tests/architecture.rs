@@ -43,7 +43,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("http", &["model", "telemetry"]),
     ("issuer", &["token", "store", "directory", "limits", "model", "telemetry"]),
     ("limits", &["model"]),
-    ("lookup", &["http", "model", "telemetry"]),
+    ("lookup", &["http", "store", "tls", "model", "telemetry"]),
     ("main", &["*"]),
     ("model", &[]),
     ("net", &["proto", "model", "telemetry"]),

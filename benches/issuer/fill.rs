@@ -12,23 +12,22 @@ use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::AUDIENCE;
 
-/// Every so many rows one has a token that can be presented.
-const KNOWN_EVERY: u64 = 97;
 /// Rows of one transaction.
 const BATCH: u64 = 50_000;
 
-/// Makes the store hold `to` grants where it held `from`; returns tokens out of the new ones.
-pub(crate) async fn up_to(file: &Path, from: u64, to: u64) -> Result<Vec<Secret>> {
+/// Makes a store of `size` grants; returns `asked` of their tokens from all over the store, in no order of the store's.
+pub(crate) async fn with(file: &Path, size: u64, asked: u64) -> Result<Vec<Secret>> {
     let location = Location::Sqlite(file.to_owned());
     // Opening makes the tables.
     drop(store::open(&store::Config { location, poll_interval: std::time::Duration::from_secs(1) }).await?);
     let mut connection = SqliteConnectOptions::new().filename(file).connect().await?;
     let now = UnixTime::now();
     let mut tokens = Vec::new();
-    let mut next = from;
-    while next < to {
+    let every = size / asked;
+    let mut next = 0;
+    while next < size {
         let mut transaction = connection.begin().await?;
-        let end = to.min(next + BATCH);
+        let end = size.min(next + BATCH);
         for index in next..end {
             let grant = GrantId::generate();
             sqlx::query(
@@ -53,7 +52,7 @@ pub(crate) async fn up_to(file: &Path, from: u64, to: u64) -> Result<Vec<Secret>
             .bind(AUDIENCE)
             .execute(&mut *transaction)
             .await?;
-            if index % KNOWN_EVERY == 0 {
+            if index % every == 0 {
                 tokens.push(token.text());
             }
         }
@@ -61,5 +60,7 @@ pub(crate) async fn up_to(file: &Path, from: u64, to: u64) -> Result<Vec<Secret>
         next = end;
     }
     connection.close().await?;
+    // Neither the order of insertion nor that of the look-up hashes.
+    tokens.sort_by_cached_key(|token| token.expose().to_vec());
     Ok(tokens)
 }

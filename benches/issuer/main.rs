@@ -2,14 +2,15 @@
 //! does to it, and how many token answers a core gives while every one of them is on the disk.
 //!
 //! `docs/performance.md` describes the method; run it with `cargo bench --bench issuer`. With `--quick` it is short
-//! and its numbers are rough; with `--grants 1000000` the curve goes that far.
+//! and its numbers are rough; with `--grants 1000000` the curve goes that far, with `--only validations` or `--only
+//! refreshes` the other half is left out.
 #![allow(clippy::print_stdout, reason = "a program for people at a terminal")]
 
 mod exchange;
 mod fill;
 mod validate;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
@@ -24,26 +25,39 @@ struct Arguments {
     span: Duration,
     /// How often all of it is repeated.
     runs: usize,
+    validations: bool,
+    refreshes: bool,
 }
 
 impl Arguments {
     fn read() -> Result<Self> {
-        let mut arguments =
-            Self { sizes: vec![10_000, 100_000, 1_000_000], span: Duration::from_secs(3), runs: 3 };
+        let mut arguments = Self {
+            sizes: vec![10_000, 100_000, 1_000_000],
+            span: Duration::from_secs(3),
+            runs: 3,
+            validations: true,
+            refreshes: true,
+        };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--bench" => {}
                 "--quick" => {
-                    arguments =
-                        Self { sizes: vec![1_000, 10_000], span: Duration::from_millis(300), runs: 1 };
+                    arguments.sizes = vec![1_000, 10_000];
+                    arguments.span = Duration::from_millis(300);
+                    arguments.runs = 1;
                 }
                 "--grants" => {
                     let most: u64 = words.next().context("--grants takes a number")?.parse()?;
                     arguments.sizes.retain(|size| *size < most);
                     arguments.sizes.push(most);
                 }
-                other => bail!("unknown argument {other}; there are --quick and --grants N"),
+                "--only" => match words.next().as_deref() {
+                    Some("validations") => arguments.refreshes = false,
+                    Some("refreshes") => arguments.validations = false,
+                    _ => bail!("--only takes validations or refreshes"),
+                },
+                other => bail!("unknown argument {other}; there are --quick, --grants N and --only WHAT"),
             }
         }
         Ok(arguments)
@@ -52,25 +66,42 @@ impl Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::read()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let folder =
-            tempfile::Builder::new().prefix("bearward-bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        for run in 1..=arguments.runs {
-            println!("run {run}");
-            exchange::measure(folder.path(), arguments.span).await?;
-        }
-        let (mut filled, mut tokens) = (0, Vec::new());
-        let store = folder.path().join("curve.db");
-        for size in &arguments.sizes {
-            tokens.extend(fill::up_to(&store, filled, *size).await?);
-            filled = *size;
-            for run in 1..=arguments.runs {
-                validate::measure(&store, *size, &tokens, arguments.span, run).await?;
-            }
-        }
-        Ok(())
-    })
+    let folder = tempfile::Builder::new().prefix("bearward-bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    if arguments.refreshes {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(refreshes(&arguments, folder.path()))?;
+    }
+    if arguments.validations {
+        // One after the other: a second worker would only hand the same task about.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(validations(&arguments, folder.path()))?;
+    }
+    Ok(())
+}
+
+async fn refreshes(arguments: &Arguments, folder: &Path) -> Result<()> {
+    for run in 1..=arguments.runs {
+        println!("run {run}");
+        exchange::measure(folder, arguments.span).await?;
+    }
+    Ok(())
+}
+
+async fn validations(arguments: &Arguments, folder: &Path) -> Result<()> {
+    // Each store is asked for as many tokens, so that they differ in nothing but their size.
+    let asked = arguments.sizes.first().copied().context("no size")?;
+    let mut stores = Vec::new();
+    for size in &arguments.sizes {
+        let file = folder.join(format!("{size}.db"));
+        let tokens = fill::with(&file, *size, asked).await?;
+        stores.push(validate::Filled::open(&file, *size, tokens).await?);
+    }
+    for run in 1..=arguments.runs {
+        println!("run {run}");
+        validate::side_by_side(&mut stores, arguments.span).await?;
+        validate::from_cache(&stores, arguments.span).await?;
+    }
+    Ok(())
 }
 
 /// Processor time of this process so far, user and system.

@@ -6,10 +6,16 @@ use serde::Serialize;
 
 use super::{Config, storage::open_store};
 use crate::{
+    lookup::{LookupError, Lookups, Query},
+    model::{Login, Protocol, UnixTime},
     telemetry::Metrics,
     tls::Certificates,
     upstream::{Backend, Backends},
+    validator::{TrustedIssuer, trusted},
 };
+
+/// A name that no directory should know (RFC 2606 §2).
+const NOBODY: &str = "bearward-check@nobody.invalid";
 
 /// What was tried, and how it went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,9 +28,13 @@ pub struct CheckLine {
     pub detail: String,
 }
 
-/// Tries certificates, store and, unless `offline`, every server of every backend.
+/// Tries certificates, store and, unless `offline`, every look-up and every server of every backend.
 pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
     let mut lines = vec![certificates(config), store(config).await];
+    for issuer in &config.trusted {
+        lines.push(trusted(issuer, offline).await);
+    }
+    lines.extend(lookups(config, offline).await);
     let metrics = Arc::new(Metrics::new());
     let backends = Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics);
     match backends {
@@ -42,6 +52,22 @@ pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
         Err(error) => lines.push(CheckLine::bad("backends", error.to_string())),
     }
     lines
+}
+
+/// Whether a trusted issuer's discovery document and keys can be read.
+async fn trusted(config: &trusted::Config, offline: bool) -> CheckLine {
+    let what = format!("trusted issuer {}", config.url);
+    let issuer = match TrustedIssuer::new(config.clone(), None) {
+        Ok(issuer) => issuer,
+        Err(error) => return CheckLine::bad(what, error.to_string()),
+    };
+    if offline {
+        return CheckLine::good(what, "files read; not asked (--offline)");
+    }
+    match issuer.probe(UnixTime::now()).await {
+        Ok(found) => CheckLine::good(what, found),
+        Err(fault) => CheckLine::bad(what, fault),
+    }
 }
 
 fn certificates(config: &Config) -> CheckLine {
@@ -68,6 +94,35 @@ async fn store(config: &Config) -> CheckLine {
         },
         Err(error) => CheckLine::bad(what, error.to_string()),
     }
+}
+
+/// Asks each look-up about somebody whom none should know.
+async fn lookups(config: &Config, offline: bool) -> Vec<CheckLine> {
+    let mut lines = Vec::new();
+    for one in &config.lookups {
+        let what = format!("look-up {}", one.name);
+        let lookup = match Lookups::new(std::slice::from_ref(one)) {
+            Ok(lookups) => lookups.get(&one.name),
+            Err(error) => {
+                lines.push(CheckLine::bad(what, error.reason));
+                continue;
+            }
+        };
+        let (Some(lookup), Ok(login)) = (lookup, Login::parse(NOBODY)) else { continue };
+        if offline {
+            lines.push(CheckLine::good(what, "its files read; not asked (--offline)"));
+            continue;
+        }
+        let query = Query { login: &login, protocol: Some(Protocol::Imap), client: None };
+        lines.push(match lookup.find(&query).await {
+            Ok(None) => CheckLine::good(what, format!("answers; it does not know {NOBODY}")),
+            Ok(Some(_)) => CheckLine::good(what, format!("answers; it knows even {NOBODY}")),
+            Err(LookupError::Operator { reason, .. } | LookupError::Unavailable { reason, .. }) => {
+                CheckLine::bad(what, reason)
+            }
+        });
+    }
+    lines
 }
 
 async fn servers(backend: &Backend) -> Vec<CheckLine> {

@@ -19,7 +19,7 @@ mod trial;
 pub use crate::web::qr_terminal;
 pub use check::{CheckLine, check};
 pub use control::grant_info;
-pub use parts::{AppError, Parts, validator};
+pub use parts::{AppError, Parts, lone_validator};
 pub use serve::serve;
 pub use storage::open_store;
 pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, TrialUser, try_run};
@@ -27,7 +27,8 @@ pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, Tri
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    admin, directory, issuer, limits, net, session, store, telemetry, tls, upstream, validator::trusted,
+    admin, directory, issuer, limits, lookup, net, session, store, telemetry, tls, upstream,
+    validator::trusted,
 };
 
 /// Everything that `serve` needs, checked.
@@ -45,6 +46,8 @@ pub struct Config {
     pub backends: Vec<upstream::Config>,
     /// Routes, first match wins.
     pub routes: Vec<upstream::Route>,
+    /// Look-ups, which others refer to by name.
+    pub lookups: Vec<lookup::Config>,
     /// The built-in issuer.
     pub issuer: issuer::Config,
     /// Issuers elsewhere whose tokens are taken too.

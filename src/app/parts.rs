@@ -12,10 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_store};
 use crate::{
     admin::BindError,
-    directory::{self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck},
+    directory::{
+        self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck, SecretError,
+        Secrets,
+    },
     http::HttpError,
     issuer::{Issuer, IssuerError},
     limits::Connections,
+    lookup::{Lookups, LookupsError},
     model::{GrantId, Protocol, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
     session::{Issuers, KnownIssuer, Registry, Shared},
@@ -79,6 +83,9 @@ pub enum AppError {
     /// The issuer's keys cannot be used.
     #[error("{0}")]
     Issuer(#[from] IssuerError),
+    /// A look-up's files cannot be used.
+    #[error("{0}")]
+    Lookups(#[from] LookupsError),
     /// A socket cannot be bound.
     #[error("{0}")]
     Net(#[from] NetError),
@@ -88,6 +95,9 @@ pub enum AppError {
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
+    /// The key of users' passwords cannot be derived.
+    #[error("{0}")]
+    Secrets(#[from] SecretError),
     /// The store cannot be opened.
     #[error("the store cannot be opened: {0}")]
     Store(#[from] StoreError),
@@ -108,18 +118,17 @@ impl Parts {
         let tls_asking = ServerTls::asking(&certificates, config.tls.min_version)?;
         let client_authorities = ClientAuthorities::load(config.tls.client_ca.as_deref())?;
         let metrics = Arc::new(Metrics::new());
-        let backends = Arc::new(Backends::new(
-            config.backends.clone(),
-            config.routes.clone(),
-            &config.hostname,
-            &metrics,
-        )?);
+        let lookups = Lookups::new(&config.lookups)?;
+        let backends =
+            Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics)?;
+        let backends = Arc::new(backends.with_lookups(lookups.clone()));
         let directory = directory(&config.directory, &backends, &store)?;
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
                 .await?
                 .with_directory(directory);
-        let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS)?);
+        let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
+        let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS, &lookups)?);
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
@@ -128,6 +137,8 @@ impl Parts {
             validator,
             refusals: RefusalPolicy::new(),
             backends,
+            lookups,
+            secrets,
             registry: Arc::new(Registry::default()),
             metrics,
             drain: CancellationToken::new(),
@@ -193,6 +204,7 @@ impl Parts {
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
             issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
+            trusted: self.config.trusted.iter().map(|issuer| Arc::clone(&issuer.url)).collect(),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
             limits: web::Limits::default(),
             metrics: Arc::clone(&self.shared.metrics),
@@ -232,24 +244,41 @@ fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
     })
 }
 
-/// The validator of these settings.
+/// The validator of these settings without a server around it, for commands.
 ///
 /// # Errors
-/// [`HttpError`] when a file that a trusted issuer is reached with cannot be used.
-pub fn validator(
+/// [`AppError`] when a file that a trusted issuer or a look-up needs cannot be used.
+pub fn lone_validator(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    server_key: ServerKey,
+) -> Result<Validator, AppError> {
+    let lookups = Lookups::new(&config.lookups)?;
+    Ok(validator(config, store, server_key, 1, &lookups)?)
+}
+
+fn validator(
     config: &Config,
     store: &Arc<dyn Store>,
     server_key: ServerKey,
     cache_entries: usize,
+    lookups: &Lookups,
 ) -> Result<Validator, HttpError> {
     let settings = validator::Config {
         issuer: Arc::clone(&config.issuer.url),
         audience: config.issuer.audience().into(),
         cache_entries,
     };
-    let trusted = config.trusted.iter().map(|issuer| TrustedIssuer::new(issuer.clone(), None));
-    let validator = Validator::new(&settings, Arc::clone(store), server_key)
-        .with_trusted(trusted.collect::<Result<_, _>>()?);
+    let named = |name: &Option<Arc<str>>| name.as_deref().and_then(|name| lookups.get(name));
+    let trusted = config
+        .trusted
+        .iter()
+        .map(|issuer| TrustedIssuer::new(issuer.clone(), named(&issuer.login_lookup)))
+        .collect::<Result<_, _>>()?;
+    let mut validator = Validator::new(&settings, Arc::clone(store), server_key).with_trusted(trusted);
+    if let Some(lookup) = named(&config.shared_mailboxes) {
+        validator = validator.with_shared_mailboxes(lookup);
+    }
     Ok(if config.issuer.enabled { validator } else { validator.without_own() })
 }
 

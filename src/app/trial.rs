@@ -89,6 +89,7 @@ pub struct Ports {
     pub pop3: u16,
     pub pop3s: u16,
     pub https: u16,
+    pub sieve: u16,
     #[serde(skip)]
     pub metrics: u16,
     #[serde(skip)]
@@ -177,13 +178,14 @@ impl Ports {
             pop3: port(110)?,
             pop3s: port(995)?,
             https: port(443)?,
+            sieve: port(4190)?,
             metrics: port(9464)?,
             only_xoauth2: OnlyXoauth2 { imaps: port(994)?, smtps: port(466)?, pop3s: port(996)? },
         })
     }
 
     /// Protocol, port, TLS, and one more line of each listener.
-    fn listeners(self) -> [(&'static str, u16, &'static str, &'static str); 10] {
+    fn listeners(self) -> [(&'static str, u16, &'static str, &'static str); 11] {
         const XOAUTH2: &str = "mechanisms = [\"XOAUTH2\"]\n";
         [
             ("imap", self.imaps, "implicit", ""),
@@ -193,6 +195,7 @@ impl Ports {
             ("pop3", self.pop3s, "implicit", ""),
             ("pop3", self.pop3, "starttls", ""),
             ("https", self.https, "implicit", ""),
+            ("sieve", self.sieve, "starttls", ""),
             ("imap", self.only_xoauth2.imaps, "implicit", XOAUTH2),
             ("smtp", self.only_xoauth2.smtps, "implicit", XOAUTH2),
             ("pop3", self.only_xoauth2.pop3s, "implicit", XOAUTH2),
@@ -253,7 +256,8 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
          [tls]\ncertificate = {certificate}\nprivate_key = {key}\n\n\
          [issuer]\nurl = \"https://{HOSTNAME}:{https}\"\n\n\
          [telemetry]\nmetrics = \"{metrics}\"\n\n\
-         [backend.sample]\nlogin = \"sealed\"\nimap = {imap}\nsmtp = {smtp}\npop3 = {pop3}\n",
+         [backend.sample]\nlogin = \"sealed\"\nimap = {imap}\nsmtp = {smtp}\npop3 = {pop3}\n\
+         sieve = {sieve}\n",
         data = quote(data_dir),
         certificate = quote(&identity.server.certificate),
         key = quote(identity.server.private_key.as_ref().unwrap_or(&identity.server.certificate)),
@@ -262,6 +266,7 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
         imap = server("imap", sample.imap),
         smtp = server("smtp", sample.smtp),
         pop3 = server("pop3", sample.pop3),
+        sieve = server("sieve", sample.sieve),
     );
     // Some machines have no IPv6 at all; on the others a client may try ::1 first.
     let has_ipv6 = std::net::UdpSocket::bind("[::1]:0").is_ok();

@@ -53,6 +53,9 @@ pub(super) enum Command {
     /// Look after the built-in directory
     #[command(subcommand)]
     User(UserCommand),
+    /// Passwords of users at mail servers with login = "secret"
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Show or end what users allowed clients
     #[command(subcommand)]
     Grant(GrantCommand),
@@ -250,6 +253,35 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         compromised: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Keep a user's password at a mail server, in place of the one before
+    Set {
+        #[command(flatten)]
+        of: SecretOf,
+        /// Read the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Whose passwords are kept, without them
+    List,
+    /// Forget a user's password at a mail server
+    Remove {
+        #[command(flatten)]
+        of: SecretOf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SecretOf {
+    /// The login name
+    #[arg(long, value_parser = login)]
+    pub(super) user: Login,
+    /// The backend [default: the one that the user's sessions go to]
+    #[arg(long)]
+    pub(super) backend: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -28,7 +28,7 @@ pub(super) async fn run(command: ClientCommand, file: Option<&Path>, output: Out
     match command {
         ClientCommand::Add(add) => {
             let metadata = metadata(*add)?;
-            refuse_sealed(&config, &metadata)?;
+            refuse_sealed(&config, &metadata).await?;
             let issuer = issuer(&config, now).await?;
             let added = issuer.add_client(metadata, now).await.map_err(Failure::failed)?;
             print_added(&added, output)
@@ -103,7 +103,7 @@ fn read_jwks(file: &Path) -> Result<Value, Failure> {
 }
 
 /// What cannot open a sealed password must not be given to a client that would need it.
-fn refuse_sealed(config: &Config, metadata: &ClientMetadata) -> Result<(), Failure> {
+async fn refuse_sealed(config: &Config, metadata: &ClientMetadata) -> Result<(), Failure> {
     let is_sealed = |backend: &&upstream::Config| matches!(backend.login, upstream::Login::Sealed);
     let refused = |what: &str, backend: &upstream::Config| {
         Err(Failure::usage(format!(
@@ -122,7 +122,7 @@ fn refuse_sealed(config: &Config, metadata: &ClientMetadata) -> Result<(), Failu
         // Any name of the domain shows where its mailboxes are.
         let name = mailbox.strip_prefix('*').map_or_else(|| mailbox.clone(), |rest| format!("x{rest}"));
         let Ok(login) = Login::parse(&name) else { continue };
-        if let Some(backend) = open::backends_of(config, &login).into_iter().find(is_sealed) {
+        if let Some(backend) = open::backends_of(config, &login).await?.into_iter().find(is_sealed) {
             return refused("the client credentials grant", backend);
         }
     }

@@ -57,7 +57,7 @@ async fn decide(
     let request = Request { authzid, ..Request::new(protocol) };
     let mut explanation = validator(config).await?.explain(token, &request, UnixTime::now()).await;
     if explanation.outcome == Outcome::Ok {
-        add_route(config, protocol, &mut explanation);
+        add_route(config, protocol, &mut explanation).await;
     }
     Ok(explanation)
 }
@@ -89,13 +89,21 @@ fn argument(secret: String) -> Result<Secret, Failure> {
 
 async fn validator(config: &Config) -> Result<Validator, Failure> {
     let (store, key) = open::store(config).await?;
-    app::validator(config, &store, key, 1).map_err(Failure::failed)
+    app::lone_validator(config, &store, key).map_err(Failure::failed)
 }
 
 /// Where the session would go, for a token that is good.
-fn add_route(config: &Config, protocol: Protocol, explanation: &mut Explanation) {
+async fn add_route(config: &Config, protocol: Protocol, explanation: &mut Explanation) {
     let Some(user) = explanation.mailbox.as_ref().or(explanation.user.as_ref()) else { return };
-    let backends: Vec<String> = open::backends_of(config, user)
+    let backends = match open::backends_of(config, user).await {
+        Ok(backends) => backends,
+        Err(failure) => {
+            explanation.outcome = Outcome::BackendUnreachable;
+            explanation.steps.push(bad("route", failure.message().to_owned()));
+            return;
+        }
+    };
+    let backends: Vec<String> = backends
         .into_iter()
         .filter(|backend| backend.servers.iter().any(|server| server.protocol == protocol))
         .map(|backend| format!("{} ({})", backend.name, login(&backend.login)))
@@ -111,9 +119,13 @@ fn add_route(config: &Config, protocol: Protocol, explanation: &mut Explanation)
 const fn login(login: &Login) -> &'static str {
     match login {
         Login::Authzid(_) => "login authzid",
+        Login::Bearer(_) => "login bearer",
+        Login::External => "login external",
         Login::Master { .. } => "login master",
         Login::Sealed => "login sealed",
+        Login::Secret(_) => "login secret",
         Login::Trusted => "login trusted",
+        Login::Xclient => "login xclient",
     }
 }
 

@@ -54,6 +54,11 @@ impl Failure {
         self.is_reported
     }
 
+    /// The sentence alone.
+    pub(super) fn message(&self) -> &str {
+        &self.body.message
+    }
+
     pub(super) const fn body(&self) -> &Body {
         &self.body
     }

@@ -15,6 +15,7 @@ mod grant;
 mod key;
 mod open;
 mod output;
+mod secret;
 mod serve;
 mod session;
 mod store;
@@ -65,6 +66,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Config(command) => config::run(command, file, output),
         Command::Session(command) => session::run(command, file, output).await,
         Command::Client(command) => client::run(command, file, output).await,
+        Command::Secret(command) => secret::run(command, file, output).await,
         Command::Key(command) => key::run(command, file, output).await,
         Command::User(command) => user::run(command, file, output).await,
     }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{self, BufRead, Read, Write},
+    net::Ipv4Addr,
     os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
@@ -14,10 +15,11 @@ use super::Failure;
 use crate::{
     app::{self, Config},
     config,
+    lookup::Lookups,
     model::{Login, Secret},
     store::{Location, Store},
     token::ServerKey,
-    upstream,
+    upstream::{self, Router},
 };
 
 /// Longest secret read, in octets: more than `limits.sasl_response` of base64, or any token or password. What is too
@@ -67,10 +69,14 @@ pub(super) fn warn(message: &str) {
 }
 
 /// The backends that this user's sessions may go to, the likeliest first.
-pub(super) fn backends_of<'a>(config: &'a Config, user: &Login) -> Vec<&'a upstream::Config> {
-    if config.routes.is_empty() {
-        return config.backends.iter().collect();
-    }
-    let find = |name| config.backends.iter().find(|backend| &*backend.name == name);
-    upstream::possible_backends(&config.routes, user).into_iter().filter_map(find).collect()
+pub(super) async fn backends_of<'a>(
+    config: &'a Config,
+    user: &Login,
+) -> Result<Vec<&'a upstream::Config>, Failure> {
+    let lookups = Lookups::new(&config.lookups).map_err(Failure::failed)?;
+    let router = Router::new(config.routes.clone(), &config.backends, lookups);
+    let here = Ipv4Addr::LOCALHOST.into();
+    let targets = router.possible(user, here).await.map_err(Failure::failed)?;
+    let find = |name: &str| config.backends.iter().find(|backend| &*backend.name == name);
+    Ok(targets.iter().filter_map(|target| find(&target.backend)).collect())
 }

@@ -15,6 +15,7 @@ use crate::{
     app::Config,
     directory::{BackendDirectory, CheckError, PasswordCheck},
     issuer::{Issuer, IssuerError, MintRequest, Minted},
+    lookup::Lookups,
     model::{Login, Scope, Secret, UnixTime},
     telemetry::Metrics,
     upstream::{self, Backends},
@@ -60,7 +61,7 @@ fn print(minted: &Minted, output: Output) -> Result<(), Failure> {
 }
 
 async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
-    let backends = open::backends_of(config, &issue.user);
+    let backends = open::backends_of(config, &issue.user).await?;
     if backends.is_empty() {
         return Err(Failure::failed(format!("no route leads {} to a mail server", issue.user))
             .help("add a [[route]] for the domain or the user"));
@@ -102,7 +103,9 @@ async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
 async fn verify(config: &Config, user: &Login, password: &Secret) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::new());
     let backends = Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics);
-    let directory = BackendDirectory::new(Arc::new(backends.map_err(Failure::failed)?));
+    let lookups = Lookups::new(&config.lookups).map_err(Failure::failed)?;
+    let backends = backends.map_err(Failure::failed)?.with_lookups(lookups);
+    let directory = BackendDirectory::new(Arc::new(backends));
     let here = IpAddr::from(Ipv4Addr::LOCALHOST);
     match directory.check(user, password, here).await {
         Ok(_) => Ok(()),

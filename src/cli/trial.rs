@@ -61,7 +61,10 @@ fn invitation(document: &TrialDocument) -> String {
         "\nsee what was allowed, and who is signed in:\n\n  {ask} grant list\n  {ask} session list\n\n"
     ));
     text.push_str(&format!("issuer    {}\nclient    {}\n", document.issuer, document.client_id));
-    text.push_str(&format!("STARTTLS  imap {}, smtp {}, pop3 {}\n", ports.imap, ports.smtp, ports.pop3));
+    text.push_str(&format!(
+        "STARTTLS  imap {}, smtp {}, pop3 {}, sieve {}\n",
+        ports.imap, ports.smtp, ports.pop3, ports.sieve
+    ));
     for user in &document.users {
         text.push_str(&format!("user      {}, whose mailbox password is {}\n", user.login, user.password));
     }

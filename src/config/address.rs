@@ -22,11 +22,6 @@ pub(super) fn server(protocol: Protocol, text: &str) -> Result<Server, String> {
     let Some(security) = security else {
         return Err(format!("must begin with {protocol}://, {protocol}s:// or {protocol}+starttls://"));
     };
-    if protocol == Protocol::Sieve && security == Security::Tls {
-        return Err(
-            "must begin with sieve:// or sieve+starttls://; ManageSieve has no port for implicit TLS".into(),
-        );
-    }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '?', '#', '@']) {
         return Err("must hold a host and a port only; user names and paths have no place here".into());
@@ -120,6 +115,7 @@ const fn standard_port(protocol: Protocol, security: Security) -> u16 {
         (Protocol::Imap, Security::Clear | Security::StartTls) => 143,
         (Protocol::Pop3, Security::Tls) => 995,
         (Protocol::Pop3, Security::Clear | Security::StartTls) => 110,
+        // RFC 5804 has no port for implicit TLS; where an operator runs one, it is most often the same.
         (Protocol::Sieve, _) => 4190,
         (Protocol::Smtp, Security::Tls) => 465,
         (Protocol::Smtp, Security::Clear | Security::StartTls) => 587,
@@ -142,6 +138,7 @@ mod tests {
             (Protocol::Pop3, "pop3s://a/", 995, Security::Tls),
             (Protocol::Pop3, "pop3+starttls://a", 110, Security::StartTls),
             (Protocol::Sieve, "sieve+starttls://a", 4190, Security::StartTls),
+            (Protocol::Sieve, "sieves://a", 4190, Security::Tls),
         ];
         for (protocol, text, port, security) in cases {
             let expected = Server { protocol, host: "a".into(), port, security };
@@ -184,7 +181,6 @@ mod tests {
         ] {
             assert!(server(Protocol::Imap, bad).is_err(), "{bad}");
         }
-        assert!(server(Protocol::Sieve, "sieves://a").is_err());
     }
 
     #[test]

@@ -43,13 +43,14 @@ use crate::{app, model::Protocol, upstream::Security};
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/bearward/bearward.toml", "config/bearward.toml"];
 
 /// Keys that stand in no section, and the sections.
-const TOP: [&str; 16] = [
+const TOP: [&str; 17] = [
     "hostname",
     "data_dir",
     "tls",
     "listener",
     "backend",
     "route",
+    "lookup",
     "issuer",
     "trusted_issuer",
     "shared_mailboxes",
@@ -162,14 +163,19 @@ pub fn from_flags(
         value: Value::Table(entries.into_iter().map(|(key, node)| (key.to_owned(), node)).collect()),
     };
     let servers = |protocol: Protocol| {
-        let addresses = [Security::Tls, Security::StartTls].map(|security| match security {
+        let modes: &[Security] = match protocol {
+            Protocol::Imap | Protocol::Pop3 | Protocol::Smtp => &[Security::Tls, Security::StartTls],
+            // It has no port for implicit TLS.
+            Protocol::Sieve => &[Security::StartTls],
+        };
+        let addresses = modes.iter().map(|security| match security {
             Security::Clear | Security::StartTls => text(&format!("{protocol}+starttls://{host}")),
             Security::Tls => text(&format!("{protocol}s://{host}")),
         });
-        Node { origin: Origin::BuiltIn, value: Value::Array(addresses.into()) }
+        Node { origin: Origin::BuiltIn, value: Value::Array(addresses.collect()) }
     };
-    let mail = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
-    let main = table(mail.into_iter().map(|protocol| (protocol.as_str(), servers(protocol))).collect());
+    let main =
+        table(Protocol::ALL.into_iter().map(|protocol| (protocol.as_str(), servers(protocol))).collect());
     let root = table(vec![("hostname", text(hostname)), ("backend", table(vec![("main", main)]))]);
     finish(Document { root, file: None }, environment)
 }

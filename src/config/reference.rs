@@ -139,8 +139,39 @@ const SECTIONS: &[Section] = &[
             ("user", E("\"alice@example.org\"")),
             ("listener", E("\"[::]:993\"")),
             ("sni", E("\"imap.example.net\"")),
-            ("lookup", E("\"…\"")),
+            ("lookup", E("\"people\"")),
             ("backend", S("\"main\"")),
+        ],
+    ),
+    example(
+        "[lookup.people]",
+        "Lookup",
+        &[
+            ("kind", S("\"file\"")),
+            ("cache", S("\"30s\"")),
+            ("timeout", S("\"5s\"")),
+            ("path", S("\"people.toml\"")),
+            ("url", S("\"ldaps://ldap.example.org\"")),
+            ("url_file", S("\"people.url\"")),
+            ("query", S("\"SELECT backend, server FROM people WHERE login = $1\"")),
+            ("ca", S("\"certs/ldap-ca.pem\"")),
+            ("allow_cleartext", S("false")),
+            ("starttls", S("true")),
+            ("bind_dn", S("\"cn=bearward,dc=example,dc=org\"")),
+            ("bind_password", S("\"…\"")),
+            ("bind_password_file", S("\"ldap.password\"")),
+            ("base", S("\"ou=people,dc=example,dc=org\"")),
+            ("scope", S("\"sub\"")),
+            ("filter", S("\"(mail={user})\"")),
+            ("backend_attribute", S("\"mailBackend\"")),
+            ("server_attribute", S("\"mailHost\"")),
+            ("login_name_attribute", S("\"uid\"")),
+            ("password_attribute", S("\"mailPassword\"")),
+            ("addresses_attribute", S("\"mailAlternateAddress\"")),
+            ("mailboxes_attribute", S("\"mailDelegate\"")),
+            ("header", S("\"X-Key: …\"")),
+            ("header_file", S("\"lookup.header\"")),
+            ("auth_method", S("\"plain\"")),
         ],
     ),
     section(
@@ -395,20 +426,29 @@ mod tests {
     #[test]
     fn every_key_of_the_schema_is_in_the_reference_and_the_other_way_round() {
         let schema = schema();
-        let tables =
-            ["tls", "listener", "backend", "route", "issuer", "trusted_issuer", "directory", "passwords"]
-                .into_iter()
-                .chain([
-                    "shared_mailboxes",
-                    "session",
-                    "limits",
-                    "store",
-                    "telemetry",
-                    "admin",
-                    "sni",
-                    "acme",
-                    "master",
-                ]);
+        let tables = [
+            "tls",
+            "listener",
+            "backend",
+            "route",
+            "lookup",
+            "issuer",
+            "trusted_issuer",
+            "directory",
+            "passwords",
+        ]
+        .into_iter()
+        .chain([
+            "shared_mailboxes",
+            "session",
+            "limits",
+            "store",
+            "telemetry",
+            "admin",
+            "sni",
+            "acme",
+            "master",
+        ]);
         let tables: BTreeSet<String> = tables.map(str::to_owned).collect();
         let mut seen = BTreeSet::new();
         for section in SECTIONS {

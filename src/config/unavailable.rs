@@ -4,7 +4,7 @@
 use super::{
     ConfigError,
     document::Document,
-    raw::{DirectorySource, LoginKind, PasswordMode, Root, Service},
+    raw::{DirectorySource, PasswordMode, Root},
 };
 
 /// Refuses the first key whose value asks for something that this version cannot do.
@@ -18,39 +18,9 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
         });
     }
     for (index, listener) in raw.listener.iter().flatten().enumerate() {
-        if listener.protocol == Service::Sieve {
-            return not_yet(&format!("listener[{index}].protocol"), "a listener for ManageSieve");
-        }
         if !listener.proxy_protocol_from.is_empty() {
             return not_yet(&format!("listener[{index}].proxy_protocol_from"), "taking PROXY headers");
         }
-    }
-    for (name, backend) in &raw.backend {
-        if !backend.sieve.is_empty() {
-            return not_yet(&format!("backend.{name}.sieve"), "ManageSieve");
-        }
-        let login = match backend.login {
-            LoginKind::Authzid | LoginKind::Master | LoginKind::Sealed | LoginKind::Trusted => continue,
-            LoginKind::Bearer => "login = \"bearer\"",
-            LoginKind::External => "login = \"external\"",
-            LoginKind::Secret => "login = \"secret\"",
-            LoginKind::Xclient => "login = \"xclient\"",
-        };
-        return not_yet(&format!("backend.{name}.login"), login)
-            .map_err(|error| error.help("choose sealed, master, authzid or trusted"));
-    }
-    for (index, route) in raw.route.iter().enumerate() {
-        if route.lookup.is_some() {
-            return not_yet(&format!("route[{index}].lookup"), "routing by a look-up");
-        }
-    }
-    for (index, issuer) in raw.trusted_issuer.iter().enumerate() {
-        if issuer.login_lookup.is_some() {
-            return not_yet(&format!("trusted_issuer[{index}].login_lookup"), "a look-up of login names");
-        }
-    }
-    if raw.shared_mailboxes.lookup.is_some() {
-        return not_yet("shared_mailboxes.lookup", "a look-up of shared mailboxes");
     }
     let is_built = |source: &DirectorySource| match source {
         DirectorySource::Backend | DirectorySource::Store => true,

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 
 use super::{CheckError, PasswordCheck, Verified};
 use crate::{
+    lookup::{Entry, LookupError},
     model::{Login, Secret},
-    upstream::{self, Backend, Backends, Blame},
+    upstream::{self, Backend, Backends, Blame, RouteError},
 };
 
 /// Asks the backend that the user is routed to. A password is checked before any mail connection exists, so routes
@@ -27,8 +28,8 @@ impl BackendDirectory {
 #[async_trait]
 impl PasswordCheck for BackendDirectory {
     async fn ask(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError> {
-        let possible = self.backends.possible(login);
-        let Some(backend) = possible.first() else { return Err(CheckError::NoRoute) };
+        let possible = self.backends.possible(login, client).await.map_err(|error| route_error(&error))?;
+        let Some((backend, _)) = possible.first() else { return Err(CheckError::NoRoute) };
         let error = match backend.check_password(login, password, client).await {
             Ok(()) => return Ok(Verified { seal_for: sealed(&possible) }),
             Err(error) => error,
@@ -41,8 +42,20 @@ impl PasswordCheck for BackendDirectory {
     }
 }
 
+/// A directory that is down is no wrong password, and neither is one that names a backend which is not there.
+fn route_error(error: &RouteError) -> CheckError {
+    match error {
+        RouteError::Lookup(LookupError::Unavailable { .. }) => CheckError::Unavailable(error.to_string()),
+        RouteError::Lookup(LookupError::Operator { .. })
+        | RouteError::NoBackend(_)
+        | RouteError::UnknownBackend { .. } => CheckError::Operator(error.to_string()),
+        RouteError::NoRoute => CheckError::NoRoute,
+    }
+}
+
 /// The password was tried at one of them; a person's mailbox has one password.
-fn sealed(possible: &[&Arc<Backend>]) -> Vec<Arc<str>> {
-    let sealed = possible.iter().filter(|backend| matches!(backend.config().login, upstream::Login::Sealed));
+fn sealed(possible: &[(&Arc<Backend>, Option<Entry>)]) -> Vec<Arc<str>> {
+    let backends = possible.iter().map(|(backend, _)| backend);
+    let sealed = backends.filter(|backend| matches!(backend.config().login, upstream::Login::Sealed));
     sealed.map(|backend| Arc::clone(&backend.config().name)).collect()
 }

@@ -9,10 +9,12 @@
 mod backend;
 mod built_in;
 mod hashing;
+mod secrets;
 
 pub use backend::BackendDirectory;
 pub use built_in::BuiltInDirectory;
 pub use hashing::{HashError, Hashing};
+pub use secrets::{SecretError, Secrets};
 
 use std::{net::IpAddr, sync::Arc};
 

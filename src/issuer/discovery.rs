@@ -346,6 +346,5 @@ fn host_of(text: &str) -> &str {
 
 /// The scope values of the mail protocols that Bearward speaks.
 pub(super) fn mail_scopes() -> Vec<&'static str> {
-    let spoken = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
-    std::iter::once(Scope::MAIL).chain(spoken.map(Protocol::as_str)).collect()
+    std::iter::once(Scope::MAIL).chain(Protocol::ALL.map(Protocol::as_str)).collect()
 }

@@ -11,7 +11,23 @@
 //!
 //! It must not decide what an answer allows.
 
-use std::{net::IpAddr, sync::Arc};
+mod config;
+mod entry;
+mod file;
+mod guarded;
+mod http;
+mod ldap;
+mod sql;
+
+pub use config::{
+    AuthMethodName, Config, Database, FileConfig, HttpConfig, Kind, LdapAttributes, LdapConfig, LdapTls,
+    Scope, SqlConfig,
+};
+pub use http::{Header, url};
+pub use ldap::LdapFilter;
+pub use sql::SqlQuery;
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -78,4 +94,50 @@ pub trait Lookup: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`LookupError`].
     async fn find(&self, query: &Query<'_>) -> Result<Option<Entry>, LookupError>;
+}
+
+/// A look-up cannot be set up.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("look-up {name}: {reason}")]
+pub struct LookupsError {
+    /// The look-up's name.
+    pub name: Arc<str>,
+    /// Why, without secrets.
+    pub reason: String,
+}
+
+/// Every look-up of the configuration, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Lookups(BTreeMap<Arc<str>, Arc<dyn Lookup>>);
+
+impl Lookups {
+    /// Sets every look-up up: reads the files that they need, and connects to nothing.
+    ///
+    /// # Errors
+    /// [`LookupsError`] for the first one whose files cannot be used.
+    pub fn new(configs: &[Config]) -> Result<Self, LookupsError> {
+        let build = |config: &Config| -> Result<(Arc<str>, Arc<dyn Lookup>), LookupsError> {
+            let lookup = guarded::Guarded::new(config)
+                .map_err(|reason| LookupsError { name: Arc::clone(&config.name), reason })?;
+            Ok((Arc::clone(&config.name), Arc::new(lookup)))
+        };
+        configs.iter().map(build).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The look-up of that name.
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Lookup>> {
+        self.0.get(name).cloned()
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Lookup>> {
+        self.0.values()
+    }
+}
+
+/// For those that bring their own.
+impl FromIterator<Arc<dyn Lookup>> for Lookups {
+    fn from_iter<T: IntoIterator<Item = Arc<dyn Lookup>>>(lookups: T) -> Self {
+        Self(lookups.into_iter().map(|lookup| (Arc::clone(lookup.name()), lookup)).collect())
+    }
 }

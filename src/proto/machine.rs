@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use thiserror::Error;
 
+use super::sasl::ClientPolicy;
 use crate::model::{Mechanism, Protocol, Secret, SessionId};
 
 /// What a [`Downstream`] machine wants next. Ask again after each step was carried out.
@@ -183,7 +184,8 @@ pub struct FrontConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
     /// SMTP: EHLO lines (`PIPELINING`, `SIZE 10240000`, …) already filtered to what may be promised.
-    /// POP3: CAPA lines likewise. IMAP: capability words likewise.
+    /// POP3: CAPA lines likewise. IMAP: capability words likewise. ManageSieve: `SIEVE fileinto` and the like, one
+    /// word of a capability each.
     pub lines: Vec<String>,
 }
 
@@ -240,6 +242,8 @@ pub struct UpstreamPlan {
     pub xclient: bool,
     /// IMAP: whether ID is sent with the client's address.
     pub imap_id: bool,
+    /// By what the identity may prove itself.
+    pub sasl: ClientPolicy,
 }
 
 /// The identity that logs in upstream.
@@ -247,11 +251,23 @@ pub struct UpstreamPlan {
 pub enum LoginAs {
     /// None: a check that only asks what the server offers, and is ready once that is known.
     Nobody,
+    /// By a token that the server understands (RFC 7628, XOAUTH2).
+    Bearer {
+        /// The user, or the mailbox that the token opens.
+        user: String,
+        /// The token.
+        token: Secret,
+    },
+    /// By the client certificate of the TLS connection (RFC 4422 appendix A).
+    External {
+        /// Who to become; empty for whomever the certificate names.
+        user: String,
+    },
     /// By password.
     Password {
         /// Whose password it is.
         authcid: String,
-        /// Who to become, when that is another (RFC 4616); only SASL PLAIN can carry it.
+        /// Who to become, when that is another (RFC 4616); only PLAIN and SCRAM can carry it.
         authzid: Option<String>,
         /// The password.
         password: Secret,
@@ -263,6 +279,11 @@ pub enum LoginAs {
         user: String,
         /// What is sent where the protocol insists on a password.
         placeholder: Secret,
+    },
+    /// By nothing: the server takes the name from this proxy with XCLIENT. SMTP only.
+    Xclient {
+        /// The user.
+        user: String,
     },
 }
 
@@ -279,8 +300,23 @@ pub struct ClientFacts {
     pub session: SessionId,
     /// Whether the client's connection is encrypted.
     pub encrypted: bool,
+    /// The client's TLS connection, where one ends here.
+    pub tls: Option<TlsFacts>,
     /// How many more proxies may follow (loops end at zero).
     pub ttl: u8,
+}
+
+/// What is known of the client's TLS connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version, such as `TLSv1.3`.
+    pub version: Arc<str>,
+    /// The cipher suite.
+    pub cipher: Option<Arc<str>>,
+    /// The server name that the client asked for.
+    pub sni: Option<Arc<str>>,
+    /// Whether the client has shown a certificate.
+    pub client_certificate: bool,
 }
 
 /// What an [`Upstream`] machine wants next.
@@ -360,6 +396,9 @@ pub enum GuardViolation {
     /// A client's line longer than any the mail server could take.
     #[error("the client sent a line beyond all limits")]
     ClientLineTooLong,
+    /// A client's command cannot be followed, and half of it is with the mail server.
+    #[error("the client sent octets behind the literal of a command")]
+    ClientOutOfStep,
     /// The mail server's replies cannot be followed.
     #[error("the mail server's replies cannot be followed")]
     ServerOutOfStep,
@@ -372,6 +411,12 @@ pub trait Upstream: Send {
 
     /// What to do next.
     fn poll(&mut self) -> UpstreamStep;
+
+    /// Whether the next [`Upstream::receive`] and [`Upstream::poll`] may compute for a fifth of a second, as SCRAM
+    /// makes a client do: not on a thread that others wait for.
+    fn is_costly(&self) -> bool {
+        false
+    }
 
     /// The TLS handshake is done; whatever came before it is forgotten.
     fn tls_started(&mut self);
@@ -404,8 +449,8 @@ pub fn downstream(protocol: Protocol, banner: Banner, config: FrontConfig) -> Op
     match protocol {
         Protocol::Imap => Some(Box::new(super::imap::ImapDownstream::new(banner, config))),
         Protocol::Pop3 => Some(Box::new(super::pop3::Pop3Downstream::new(banner, config))),
+        Protocol::Sieve => Some(Box::new(super::sieve::SieveDownstream::new(banner, config))),
         Protocol::Smtp => Some(Box::new(super::smtp::SmtpDownstream::new(banner, config))),
-        Protocol::Sieve => None,
     }
 }
 
@@ -414,7 +459,7 @@ pub fn upstream(protocol: Protocol, plan: UpstreamPlan) -> Option<Box<dyn Upstre
     match protocol {
         Protocol::Imap => Some(Box::new(super::imap::ImapUpstream::new(plan))),
         Protocol::Pop3 => Some(Box::new(super::pop3::Pop3Upstream::new(plan))),
+        Protocol::Sieve => Some(Box::new(super::sieve::SieveUpstream::new(plan))),
         Protocol::Smtp => Some(Box::new(super::smtp::SmtpUpstream::new(plan))),
-        Protocol::Sieve => None,
     }
 }

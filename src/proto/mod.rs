@@ -19,12 +19,13 @@ pub mod line;
 pub mod pop3;
 pub mod proxy_header;
 pub mod sasl;
+pub mod sieve;
 pub mod smtp;
 
 mod machine;
 
 pub use machine::{
     Accepted, Answer, Attempt, Banner, ClientFacts, Close, Credentials, Downstream, Failure, FrontConfig,
-    Guard, GuardViolation, LoginAs, Offer, Question, Ready, Refusal, RefusalKind, Step, TlsState, Upstream,
-    UpstreamPlan, UpstreamStep, downstream, upstream,
+    Guard, GuardViolation, LoginAs, Offer, Question, Ready, Refusal, RefusalKind, Step, TlsFacts, TlsState,
+    Upstream, UpstreamPlan, UpstreamStep, downstream, upstream,
 };

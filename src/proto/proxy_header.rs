@@ -40,6 +40,8 @@ const SUBTYPE_SSL_VERSION: u8 = 0x21;
 const SUBTYPE_SSL_CIPHER: u8 = 0x23;
 /// The client connected over TLS.
 const CLIENT_SSL: u8 = 0x01;
+/// The client has shown a certificate on this connection.
+const CLIENT_CERT_CONN: u8 = 0x02;
 
 /// What a header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +97,12 @@ pub struct TlsTlv<'a> {
     pub cipher: Option<&'a str>,
     /// The server name that the client asked for.
     pub authority: Option<&'a str>,
+    /// Whether the client has shown a certificate on this connection.
+    pub client_certificate: bool,
 }
 
 /// A version 2 header for a connection from `source` to `destination`, with the session's name in `unique_id`
-/// (1 to 128 octets; any other is left out).
+/// (1 to 128 octets; any other is left out), and a checksum.
 pub fn encode_v2(
     source: SocketAddr,
     destination: SocketAddr,
@@ -116,7 +120,14 @@ pub fn encode_v2(
     if let Some(id) = unique_id.filter(|id| (1..=MAX_UNIQUE_ID).contains(&id.len())) {
         put_tlv(&mut body, TYPE_UNIQUE_ID, id);
     }
-    header_v2(COMMAND_PROXY, family, &body)
+    put_tlv(&mut body, TYPE_CRC32C, &[0; 4]);
+    let mut header = header_v2(COMMAND_PROXY, family, &body);
+    let sum = crc32c(header.iter().copied()).to_be_bytes();
+    // Its own octets, the last, count as zero.
+    for (octet, own) in header.iter_mut().rev().zip(sum.into_iter().rev()) {
+        *octet = own;
+    }
+    header
 }
 
 /// A version 2 header for a connection that the proxy makes for itself, such as a health check.
@@ -353,8 +364,10 @@ const fn as_v6(address: IpAddr) -> Ipv6Addr {
 }
 
 fn ssl_value(tls: &TlsTlv<'_>) -> Vec<u8> {
-    // No client certificate was verified: the field is zero only when one was.
-    let mut value = vec![CLIENT_SSL, 0, 0, 0, 1];
+    let client = if tls.client_certificate { CLIENT_SSL | CLIENT_CERT_CONN } else { CLIENT_SSL };
+    // A certificate is tied to a token by its fingerprint and verified by nobody: the field is zero only for one that
+    // was.
+    let mut value = vec![client, 0, 0, 0, 1];
     for (kind, text) in [(SUBTYPE_SSL_VERSION, Some(tls.version)), (SUBTYPE_SSL_CIPHER, tls.cipher)] {
         if let Some(text) = text.filter(|text| !text.is_empty() && text.len() <= 64) {
             put_tlv(&mut value, kind, text.as_bytes());

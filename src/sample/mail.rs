@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{MESSAGE_LIMIT, User, seed};
+use super::{MESSAGE_LIMIT, User, scripts::Scripts, seed};
 use crate::model::{Login, Secret, UnixTime};
 
 /// Octets of all messages of one user.
@@ -33,6 +33,7 @@ pub(super) struct Account {
     password: Secret,
     login: Login,
     boxes: Mutex<Boxes>,
+    scripts: Mutex<Scripts>,
     changes: watch::Sender<()>,
 }
 
@@ -155,7 +156,23 @@ impl Account {
             boxes.add(name.to_owned(), purpose);
         }
         let (changes, _) = watch::channel(());
-        Self { password: user.password, login: user.login, boxes: Mutex::new(boxes), changes }
+        Self {
+            password: user.password,
+            login: user.login,
+            boxes: Mutex::new(boxes),
+            scripts: Mutex::default(),
+            changes,
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// Looks at the Sieve scripts, or changes them.
+    pub(super) fn with_scripts<T>(&self, look: impl FnOnce(&mut Scripts) -> T) -> T {
+        look(&mut self.scripts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at the mailboxes, or changes them without anybody being woken.

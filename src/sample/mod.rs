@@ -1,4 +1,4 @@
-//! The small mail server behind `bearward try`: IMAP, POP3 and SMTP submission on loopback, all in memory.
+//! The small mail server behind `bearward try`: IMAP, POP3, SMTP submission and ManageSieve on loopback, all in memory.
 //!
 //! It stands in for the mail server that an operator already has, so it knows passwords and nothing of OAuth:
 //! whoever signs in here with a token came through the proxy. What one user sends arrives in the other's INBOX
@@ -15,7 +15,9 @@ mod message;
 mod mime;
 mod pop3;
 mod sasl;
+mod scripts;
 mod seed;
+mod sieve;
 mod smtp;
 mod wire;
 
@@ -40,7 +42,7 @@ use crate::model::{Login, Secret};
 
 /// Largest message in octets that the server takes.
 pub const MESSAGE_LIMIT: usize = 32 << 20;
-/// Connections served at a time, over all three protocols. More wait in the listen queue.
+/// Connections served at a time, over all protocols. More wait in the listen queue.
 const CONNECTIONS: usize = 20_000;
 /// Failed logins before a connection is closed.
 const FAILED_LOGINS: u32 = 6;
@@ -63,6 +65,8 @@ pub struct Addresses {
     pub imap: SocketAddr,
     /// POP3 (RFC 1939), in clear.
     pub pop3: SocketAddr,
+    /// ManageSieve (RFC 5804), in clear.
+    pub sieve: SocketAddr,
     /// SMTP submission (RFC 6409), in clear.
     pub smtp: SocketAddr,
 }
@@ -74,21 +78,26 @@ pub struct SampleServer {
 }
 
 impl SampleServer {
-    /// Binds three ports of 127.0.0.1 and serves them on the current tokio runtime. Each user's INBOX begins
+    /// Binds four ports of 127.0.0.1 and serves them on the current tokio runtime. Each user's INBOX begins
     /// with three messages.
     ///
     /// # Errors
     /// When no port can be bound, or when there is no tokio runtime.
     pub fn start(users: Vec<User>) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
-        let (imap, pop3, smtp) = (listen()?, listen()?, listen()?);
-        let addresses =
-            Addresses { imap: imap.local_addr()?, pop3: pop3.local_addr()?, smtp: smtp.local_addr()? };
+        let (imap, pop3, sieve, smtp) = (listen()?, listen()?, listen()?, listen()?);
+        let addresses = Addresses {
+            imap: imap.local_addr()?,
+            pop3: pop3.local_addr()?,
+            sieve: sieve.local_addr()?,
+            smtp: smtp.local_addr()?,
+        };
         let mail = Arc::new(Mail::new(users));
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let listeners = vec![
             runtime.spawn(accept(imap, Arc::clone(&mail), Arc::clone(&slots), imap::serve)).abort_handle(),
             runtime.spawn(accept(pop3, Arc::clone(&mail), Arc::clone(&slots), pop3::serve)).abort_handle(),
+            runtime.spawn(accept(sieve, Arc::clone(&mail), Arc::clone(&slots), sieve::serve)).abort_handle(),
             runtime.spawn(accept(smtp, mail, slots, smtp::serve)).abort_handle(),
         ];
         Ok(Self { addresses, listeners })

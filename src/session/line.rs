@@ -14,10 +14,12 @@ use super::{
     sign_in::{SignedIn, sign_in, spoiled},
 };
 use crate::{
+    directory::Secrets,
     limits,
+    lookup::Lookups,
     model::{Protocol, SessionId},
     net::{ListenerConfig, ListenerTls},
-    proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsState},
+    proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsFacts, TlsState},
     relay::{self, EndReason, RelayEnd},
     telemetry::{Direction, Metrics, TlsVersion},
     tls::{MailStream, ServerConfig, TlsError},
@@ -42,6 +44,10 @@ pub struct Shared {
     pub refusals: RefusalPolicy,
     /// Where sessions go.
     pub backends: Arc<Backends>,
+    /// Directories that are asked about users.
+    pub lookups: Lookups,
+    /// Passwords of users at mail servers that the store keeps.
+    pub secrets: Arc<Secrets>,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Figures.
@@ -70,6 +76,8 @@ pub(super) struct Connection {
     pub(super) sni: Option<Arc<str>>,
     /// SHA-256 of the certificate that the client has shown.
     pub(super) certificate: Option<[u8; 32]>,
+    /// What mail servers are told of its TLS.
+    pub(super) tls: Option<TlsFacts>,
     pub(super) front: Arc<Front>,
 }
 
@@ -146,6 +154,7 @@ async fn until_login(
         local,
         sni: None,
         certificate: None,
+        tls: None,
         front,
     };
     let mut client = MailStream::clear(tcp);
@@ -287,6 +296,12 @@ async fn handshake(shared: &Shared, connection: &mut Connection, client: MailStr
             if let Some(facts) = client.facts() {
                 let version = if facts.version == "TLSv1.2" { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
                 shared.metrics.tls_handshake(version, facts.resumed);
+                connection.tls = Some(TlsFacts {
+                    version: facts.version.into(),
+                    cipher: Some(facts.cipher.into()),
+                    sni: facts.sni.clone(),
+                    client_certificate: facts.certificate.is_some(),
+                });
                 connection.sni = facts.sni;
                 connection.certificate = facts.certificate;
             }

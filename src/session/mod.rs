@@ -12,6 +12,7 @@
 //!
 //! This room must not parse a protocol and must not decide about tokens.
 
+mod account;
 mod guards;
 mod issuers;
 mod line;

@@ -7,15 +7,18 @@ use std::{
 
 use super::{
     OnTokenExpiry,
+    account::{AccountError, Sources, account},
     line::{Connection, Shared},
     registry::{Bound, Entry},
 };
 use crate::{
+    directory::SecretError,
+    lookup::LookupError,
     model::{Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
-    upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteKey},
+    upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteError, RouteKey},
     validator::{PasswordRefusal, Rejection, Request, Seen, Verdict},
 };
 
@@ -122,25 +125,14 @@ async fn attempt_sign_in(
     let (principal, seen) = validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
-
-    let key = RouteKey {
-        login: &principal.mailbox,
-        listener: connection.front.listener.bind,
-        sni: connection.sni.as_deref(),
-    };
-    let Some(backend) = shared.backends.route(&key) else {
-        let detail = "no route leads this user to a backend".to_owned();
-        return Err(Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail });
-    };
-    trail.backend = Some(Arc::clone(&backend.config().name));
-    bind(shared, &entry, &principal, &backend.config().name, attempt.mechanism);
-
+    let mechanism = attempt.mechanism;
     let facts = ClientFacts {
         address: connection.peer,
         local: connection.local,
         name: attempt.client_name,
         session: connection.id,
-        encrypted: true,
+        encrypted: connection.tls.is_some(),
+        tls: connection.tls.clone(),
         ttl: PROXY_TTL,
     };
     // Only this wait is cut short: what follows a mail server's answer is done to its end.
@@ -149,8 +141,10 @@ async fn attempt_sign_in(
         reason = entry.live().switch.thrown() => return Err(ended(reason)),
         () = shared.drain.cancelled() => return Err(ended(EndReason::Drain)),
         () = left => return Err(client_left()),
-        answered = backend.login(connection.protocol, &principal, facts) => answered,
+        answered = Box::pin(reach(shared, connection, &entry, (&principal, mechanism), facts)) => answered,
     };
+    let (backend, answered) = answered?;
+    trail.backend = Some(Arc::clone(&backend.config().name));
     let upstream = match answered {
         Ok(upstream) => upstream,
         Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
@@ -160,6 +154,30 @@ async fn attempt_sign_in(
     }
     check_again(shared, &entry, &principal, seen).await?;
     Ok(SignedIn { entry, upstream })
+}
+
+/// Routes, asks what is known of the account, and logs in.
+async fn reach<'a>(
+    shared: &'a Shared,
+    connection: &Connection,
+    entry: &Entry,
+    (principal, mechanism): (&Principal, Mechanism),
+    facts: ClientFacts,
+) -> Result<(&'a Arc<Backend>, Result<LoggedIn, LoginError>), Denied> {
+    let (protocol, client) = (connection.protocol, connection.peer.ip());
+    let key = RouteKey {
+        login: &principal.mailbox,
+        listener: connection.front.listener.bind,
+        sni: connection.sni.as_deref(),
+        protocol,
+        client,
+    };
+    let (backend, routed) = shared.backends.route(&key).await.map_err(|error| route_denied(&error))?;
+    bind(shared, entry, principal, &backend.config().name, mechanism);
+    let sources = Sources { lookups: &shared.lookups, secrets: &shared.secrets };
+    let known = account(sources, backend, principal, routed, (protocol, client)).await;
+    let known = known.map_err(account_denied)?;
+    Ok((backend, backend.login(protocol, principal, known.as_ref(), facts).await))
 }
 
 async fn validate(
@@ -273,6 +291,37 @@ fn client_left() -> Denied {
     Denied { kind: RefusalKind::Unavailable, outcome: Outcome::ProtocolError, detail }
 }
 
+/// A directory that is down is told from a user whom nobody serves: only the first passes by itself.
+fn route_denied(error: &RouteError) -> Denied {
+    let detail = error.to_string();
+    let (kind, outcome) = match error {
+        RouteError::Lookup(LookupError::Unavailable { .. }) => {
+            (RefusalKind::Unavailable, Outcome::BackendUnreachable)
+        }
+        RouteError::Lookup(LookupError::Operator { .. }) => (RefusalKind::OperatorFault, Outcome::Policy),
+        RouteError::NoBackend(_) | RouteError::UnknownBackend { .. } => {
+            tracing::error!(detail, "the operator must act: a look-up leads nowhere");
+            (RefusalKind::OperatorFault, Outcome::Policy)
+        }
+        RouteError::NoRoute => (RefusalKind::OperatorFault, Outcome::Policy),
+    };
+    Denied { kind, outcome, detail }
+}
+
+fn account_denied(error: AccountError) -> Denied {
+    let detail = error.to_string();
+    match error {
+        AccountError::Lookup(error) => route_denied(&error.into()),
+        AccountError::Secret(SecretError::Store(_)) => {
+            Denied { kind: RefusalKind::Unavailable, outcome: Outcome::IssuerUnreachable, detail }
+        }
+        AccountError::Secret(SecretError::BadPassword | SecretError::Crypto(_) | SecretError::Unreadable) => {
+            tracing::error!(detail, "the operator must act: a kept password does not open");
+            Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail }
+        }
+    }
+}
+
 async fn login_denied(
     shared: &Shared,
     backend: &Backend,
@@ -281,6 +330,7 @@ async fn login_denied(
 ) -> Denied {
     let detail = error.to_string();
     let denied = |kind, outcome| Denied { kind, outcome, detail: detail.clone() };
+    let login = &backend.config().login;
     match &error {
         LoginError::Failure(Failure::Temporary(_) | Failure::Protocol(_)) | LoginError::Unreachable(_) => {
             denied(RefusalKind::Unavailable, Outcome::BackendUnreachable)
@@ -292,7 +342,18 @@ async fn login_denied(
         LoginError::Plan(PlanError::NoPassword(_)) => {
             denied(RefusalKind::InvalidToken, Outcome::InvalidToken)
         }
-        LoginError::Plan(PlanError::UnsafeName(_)) => denied(RefusalKind::Pointless, Outcome::Policy),
+        LoginError::Plan(PlanError::TokenRefused(_)) => {
+            denied(RefusalKind::InvalidToken, Outcome::BackendRefused)
+        }
+        LoginError::Plan(PlanError::Shared(_)) => denied(RefusalKind::NotAuthorized, Outcome::Policy),
+        LoginError::Plan(PlanError::NoSecret(_) | PlanError::UnsafeName(_)) => {
+            denied(RefusalKind::Pointless, Outcome::Policy)
+        }
+        // The mail server says of the very token that it is no good: a new one may be.
+        LoginError::Failure(Failure::WrongPassword(_)) if matches!(login, Login::Bearer(None)) => {
+            tracing::warn!(backend = %backend.config().name, detail, "a mail server takes no token that is good here");
+            denied(RefusalKind::InvalidToken, Outcome::BackendRefused)
+        }
         LoginError::Failure(Failure::WrongPassword(_)) if is_sealed(backend) => {
             refused_password(shared, backend, principal, PasswordRefusal::Unambiguous, detail).await
         }

@@ -17,6 +17,7 @@ mod outside;
 mod postgres;
 mod record;
 mod revocations;
+mod secret;
 pub mod server_key;
 mod sqlite;
 mod user;
@@ -43,6 +44,7 @@ pub use record::{
     SealedCredential, SigningKeyRecord, TokenRecord,
 };
 pub use revocations::{Revocation, RevocationCursor, RevocationFeed, RevocationPage, Revoked};
+pub use secret::{UpstreamSecret, UpstreamSecrets};
 pub use sqlite::SqliteStore;
 pub use user::{UserRecord, Users};
 
@@ -89,7 +91,9 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 
 /// The store's operations. Every one may answer [`StoreError::Unavailable`].
 #[async_trait]
-pub trait Store: Clients + Ephemeral + Exchanges + OutsideEnds + Users + Send + Sync + 'static {
+pub trait Store:
+    Clients + Ephemeral + Exchanges + OutsideEnds + UpstreamSecrets + Users + Send + Sync + 'static
+{
     /// Stores a grant, its sealed credentials, its code and its first tokens: all of it or nothing.
     ///
     /// # Errors

@@ -71,15 +71,23 @@ impl UpstreamTls {
         Ok(Self { config: Ok(Arc::new(config)), server_name })
     }
 
+    /// For a client that makes its handshakes itself.
+    ///
+    /// # Errors
+    /// [`TlsError::NoSystemRoots`] when nothing is there to verify a server with.
+    pub fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        match &self.config {
+            Ok(config) => Ok(Arc::clone(config)),
+            Err(reason) => Err(TlsError::NoSystemRoots(reason.as_ref().to_owned())),
+        }
+    }
+
     /// The handshake with `host`, whose name is verified and sent as SNI unless the configuration names another.
     ///
     /// # Errors
     /// [`TlsError::Untrusted`] when the certificate is refused; otherwise the server or the connection failed.
     pub async fn connect(&self, tcp: TcpStream, host: &str) -> Result<UpstreamStream, TlsError> {
-        let config = match &self.config {
-            Ok(config) => Arc::clone(config),
-            Err(reason) => return Err(TlsError::NoSystemRoots(reason.as_ref().to_owned())),
-        };
+        let config = self.client_config()?;
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => server_name(host)?,

@@ -14,12 +14,14 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{
-    Config, Route, RouteKey, Server, connect, connect::LoggedIn, connect::LoginError, login,
-    route::possible_backends,
+    Config, Login, Route, RouteError, RouteKey, Router, Server, connect, connect::LoggedIn,
+    connect::LoginError, login, token_exchange::TokenExchange,
 };
 use crate::{
-    model::{Login, Principal, Protocol, Secret, SessionId},
-    proto::{ClientFacts, LoginAs, Offer},
+    http::HttpError,
+    lookup::{self, Lookups},
+    model::{Login as UserLogin, Principal, Protocol, Secret, SessionId, UnixTime},
+    proto::{ClientFacts, Failure, LoginAs, Offer},
     telemetry::Metrics,
     tls::{TlsError, UpstreamTls},
 };
@@ -32,6 +34,8 @@ pub struct Backend {
     hostname: Arc<str>,
     metrics: Arc<Metrics>,
     seen: BTreeMap<Protocol, Seen>,
+    /// Where [`Login::Bearer`] exchanges tokens.
+    exchange: Option<TokenExchange>,
 }
 
 /// What is remembered of a backend's servers for one protocol.
@@ -60,18 +64,40 @@ pub struct Probe {
 #[error("backend {backend}: {source}")]
 pub struct BackendsError {
     backend: Arc<str>,
-    source: TlsError,
+    source: SetupError,
+}
+
+/// What cannot be set up of a backend.
+#[derive(Debug, Error)]
+enum SetupError {
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Backend {
     fn new(config: Config, hostname: Arc<str>, metrics: Arc<Metrics>) -> Result<Self, BackendsError> {
-        let tls = UpstreamTls::new(&config.tls)
-            .map_err(|source| BackendsError { backend: Arc::clone(&config.name), source })?;
+        let failed = |source| BackendsError { backend: Arc::clone(&config.name), source };
+        let tls = UpstreamTls::new(&config.tls).map_err(|error| failed(error.into()))?;
+        let exchange = match &config.login {
+            Login::Bearer(Some(exchange)) => {
+                Some(TokenExchange::new((**exchange).clone()).map_err(|error| failed(error.into()))?)
+            }
+            Login::Authzid(_)
+            | Login::Bearer(None)
+            | Login::External
+            | Login::Master { .. }
+            | Login::Sealed
+            | Login::Secret(_)
+            | Login::Trusted
+            | Login::Xclient => None,
+        };
         let mut seen = BTreeMap::<Protocol, Seen>::new();
         for server in &config.servers {
             seen.entry(server.protocol).or_default().down.push(AtomicBool::new(false));
         }
-        Ok(Self { config, tls, hostname, metrics, seen })
+        Ok(Self { config, tls, hostname, metrics, seen, exchange })
     }
 
     /// Its settings.
@@ -89,7 +115,13 @@ impl Backend {
         self.seen.get(&protocol).map(|seen| seen.offer.load_full())
     }
 
-    /// Logs in for `principal`.
+    /// Whose entry of a look-up [`Backend::login`] wants to be told: the mailbox's, except where the user logs in as
+    /// themselves to open it.
+    pub const fn account<'a>(&self, principal: &'a Principal) -> &'a UserLogin {
+        login::account(&self.config, principal)
+    }
+
+    /// Logs in for `principal`. `entry` is what a look-up, or the store, says of [`Backend::account`].
     ///
     /// # Errors
     /// [`LoginError`]; a server that cannot be connected to is passed over for the next of the group.
@@ -97,9 +129,27 @@ impl Backend {
         &self,
         protocol: Protocol,
         principal: &Principal,
+        entry: Option<&lookup::Entry>,
         client: ClientFacts,
     ) -> Result<LoggedIn, LoginError> {
-        self.open(protocol, || Ok(login::login_as(&self.config, principal)?), Some(client)).await
+        if client.ttl == 0 {
+            let text = "the connection has come through too many proxies: it goes round in a loop";
+            return Err(Failure::Operator(text.to_owned()).into());
+        }
+        // A user without a usable name is nobody to exchange a token for.
+        login::login_as(&self.config, principal, entry, &principal.token)?;
+        let token = match &self.exchange {
+            Some(exchange) => exchange.token(&principal.token, UnixTime::now()).await?,
+            None => principal.token.clone(),
+        };
+        let plan = || Ok(login::login_as(&self.config, principal, entry, &token)?);
+        let result = self.open(protocol, plan, Some(client)).await;
+        if let (Some(exchange), Err(LoginError::Failure(Failure::WrongPassword(_) | Failure::Refused(_)))) =
+            (&self.exchange, &result)
+        {
+            exchange.forget(&principal.token);
+        }
+        result
     }
 
     /// Whether the mailbox password is right, found by logging in with it; the protocol that tells most first.
@@ -109,12 +159,12 @@ impl Backend {
     /// [`LoginError`], as for a login.
     pub async fn check_password(
         &self,
-        user: &Login,
+        user: &UserLogin,
         password: &Secret,
         client: IpAddr,
     ) -> Result<(), LoginError> {
-        let name = self.config.login_name.render(user)?;
-        let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
+        let name = self.config.login_name.render(user, user)?;
+        let known = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp, Protocol::Sieve];
         let protocol = known.into_iter().find(|protocol| self.seen.contains_key(protocol));
         let protocol = protocol.ok_or_else(|| LoginError::NoServer(self.config.name.to_string()))?;
         let plan =
@@ -126,6 +176,7 @@ impl Backend {
             name: None,
             session: SessionId::new(0),
             encrypted: true,
+            tls: None,
             ttl: 1,
         };
         self.open(protocol, plan, Some(facts)).await.map(drop)
@@ -239,7 +290,7 @@ impl Seen {
 #[derive(Debug)]
 pub struct Backends {
     backends: Vec<Arc<Backend>>,
-    routes: Vec<Route>,
+    router: Router,
 }
 
 impl Backends {
@@ -254,7 +305,14 @@ impl Backends {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, BackendsError> {
         let build = |config| Backend::new(config, Arc::clone(hostname), Arc::clone(metrics)).map(Arc::new);
-        Ok(Self { backends: configs.into_iter().map(build).collect::<Result<_, _>>()?, routes })
+        let router = Router::new(routes, &configs, Lookups::default());
+        Ok(Self { backends: configs.into_iter().map(build).collect::<Result<_, _>>()?, router })
+    }
+
+    /// The same, with the look-ups that its routes name.
+    #[must_use]
+    pub fn with_lookups(self, lookups: Lookups) -> Self {
+        Self { router: self.router.with_lookups(lookups), ..self }
     }
 
     /// Every backend.
@@ -262,25 +320,35 @@ impl Backends {
         self.backends.iter()
     }
 
-    /// The backend for a session: the first route that matches; without routes, the only backend.
-    pub fn route(&self, key: &RouteKey<'_>) -> Option<&Arc<Backend>> {
-        if self.routes.is_empty() {
-            return match self.backends.as_slice() {
-                [only] => Some(only),
-                [] | [_, _, ..] => None,
-            };
-        }
-        let name = &self.routes.iter().find(|route| route.matches(key))?.backend;
-        self.backends.iter().find(|backend| backend.config.name == *name)
+    /// The backend for a session, and what the look-up that led there says of the user.
+    ///
+    /// # Errors
+    /// [`RouteError`].
+    pub async fn route(
+        &self,
+        key: &RouteKey<'_>,
+    ) -> Result<(&Arc<Backend>, Option<lookup::Entry>), RouteError> {
+        let target = self.router.route(key).await?;
+        let backend = self.find(&target.backend).ok_or(RouteError::NoRoute)?;
+        Ok((backend, target.entry))
     }
 
-    /// The backends that this user's sessions may go to, the likeliest first.
-    pub fn possible(&self, login: &Login) -> Vec<&Arc<Backend>> {
-        if self.routes.is_empty() {
-            return if let [only] = self.backends.as_slice() { vec![only] } else { Vec::new() };
-        }
-        let find = |name| self.backends.iter().find(|backend| &*backend.config.name == name);
-        possible_backends(&self.routes, login).into_iter().filter_map(find).collect()
+    /// The backends that this user's sessions may go to, the likeliest first, as [`Router::possible`] says.
+    ///
+    /// # Errors
+    /// [`RouteError`] of a look-up.
+    pub async fn possible(
+        &self,
+        login: &UserLogin,
+        client: IpAddr,
+    ) -> Result<Vec<(&Arc<Backend>, Option<lookup::Entry>)>, RouteError> {
+        let targets = self.router.possible(login, client).await?;
+        let found = |target: super::Target| Some((self.find(&target.backend)?, target.entry));
+        Ok(targets.into_iter().filter_map(found).collect())
+    }
+
+    fn find(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.backends.iter().find(|backend| &*backend.config.name == name)
     }
 
     /// What a client may be promised before its backend is known: what all backends of the protocol keep.

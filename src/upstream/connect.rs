@@ -1,7 +1,8 @@
 //! One login to one mail server: connect, PROXY header, TLS, and the protocol's machine until it is ready.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use aws_lc_rs::rand;
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,8 +13,13 @@ use zeroize::Zeroizing;
 
 use super::{Config, Security, Server, login::PlanError, redact::Redactor};
 use crate::{
+    model::Secret,
     net,
-    proto::{self, ClientFacts, Failure, LoginAs, Ready, Upstream, UpstreamPlan, UpstreamStep, proxy_header},
+    proto::{
+        self, ClientFacts, Failure, LoginAs, Ready, Upstream, UpstreamPlan, UpstreamStep,
+        proxy_header::{self, TlsTlv},
+        sasl::ClientPolicy,
+    },
     tls::{TlsError, UpstreamStream, UpstreamTls},
 };
 
@@ -92,7 +98,7 @@ pub(super) async fn open(
     server: &Server,
     login: LoginAs,
     client: Option<ClientFacts>,
-    hostname: std::sync::Arc<str>,
+    hostname: Arc<str>,
 ) -> Result<LoggedIn, LoginError> {
     let place = format!("{}:{}", server.host, server.port);
     let unreachable =
@@ -115,6 +121,7 @@ pub(super) async fn open(
         hostname,
         xclient: config.xclient,
         imap_id: config.imap_id,
+        sasl: policy(config, server)?,
     };
     let machine = proto::upstream(server.protocol, plan);
     let Some(machine) = machine else { return Err(LoginError::NoServer(config.name.to_string())) };
@@ -125,6 +132,14 @@ pub(super) async fn open(
         | LoginError::Unreachable(_)
         | LoginError::Untrusted(_) => error,
     })
+}
+
+fn policy(config: &Config, server: &Server) -> Result<ClientPolicy, LoginError> {
+    let mut nonce = [0; 18];
+    let failed = |_| Failure::Temporary("this machine has no randomness to give".to_owned());
+    rand::fill(&mut nonce).map_err(failed)?;
+    let encrypted = server.security == Security::Tls;
+    Ok(ClientPolicy { allowed: Arc::clone(&config.mechanisms), encrypted, nonce })
 }
 
 /// Tries the addresses of a name in turn.
@@ -144,7 +159,13 @@ fn proxy_announcement(client: Option<&ClientFacts>) -> Vec<u8> {
     match client {
         Some(client) => {
             let id = client.session.to_string();
-            proxy_header::encode_v2(client.address, client.local, None, Some(id.as_bytes()))
+            let tls = client.tls.as_ref().map(|tls| TlsTlv {
+                version: &tls.version,
+                cipher: tls.cipher.as_deref(),
+                authority: tls.sni.as_deref(),
+                client_certificate: tls.client_certificate,
+            });
+            proxy_header::encode_v2(client.address, client.local, tls.as_ref(), Some(id.as_bytes()))
         }
         None => proxy_header::encode_v2_local(),
     }
@@ -160,6 +181,20 @@ async fn encrypt(tls: &UpstreamTls, tcp: TcpStream, server: &Server) -> Result<U
     })
 }
 
+/// Lets the machine compute on a thread of its own.
+async fn compute(
+    mut machine: Box<dyn Upstream>,
+    octets: &[u8],
+) -> Result<(Box<dyn Upstream>, UpstreamStep), LoginError> {
+    let octets = Secret::copy_of(octets);
+    let worked = tokio::task::spawn_blocking(move || {
+        machine.receive(octets.expose());
+        let step = machine.poll();
+        (machine, step)
+    });
+    worked.await.map_err(|_| Failure::Temporary("the login's computation was given up".to_owned()).into())
+}
+
 async fn drive(
     mut machine: Box<dyn Upstream>,
     mut stream: UpstreamStream,
@@ -169,8 +204,9 @@ async fn drive(
     let lost =
         |error: io::Error| LoginError::Unreachable(format!("{}:{}: {error}", server.host, server.port));
     let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+    let mut computed = None;
     loop {
-        match machine.poll() {
+        match computed.take().unwrap_or_else(|| machine.poll()) {
             UpstreamStep::Failed(failure) => return Err(failure.into()),
             UpstreamStep::NeedInput => {
                 let read = stream.read(&mut chunk).await.map_err(lost)?;
@@ -178,7 +214,12 @@ async fn drive(
                 if octets.is_empty() {
                     return Err(lost(io::Error::other("it closed the connection before the login was done")));
                 }
-                machine.receive(octets);
+                if machine.is_costly() {
+                    let (worked, step) = compute(machine, octets).await?;
+                    (machine, computed) = (worked, Some(step));
+                } else {
+                    machine.receive(octets);
+                }
             }
             UpstreamStep::Ready(ready) => return Ok(LoggedIn { stream, ready }),
             UpstreamStep::Send(octets) => {

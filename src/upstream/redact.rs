@@ -5,7 +5,7 @@ use crate::{
     model::Secret,
     proto::{
         Failure, LoginAs,
-        sasl::{login_response, plain_response},
+        sasl::{login_response, oauthbearer_response, plain_response, xoauth2_response},
     },
 };
 
@@ -27,7 +27,13 @@ impl Redactor {
                 login_response(password.expose()),
                 plain_response(authzid.as_deref().unwrap_or_default(), authcid, password),
             ],
-            LoginAs::Nobody | LoginAs::Trusted { .. } => Vec::new(),
+            LoginAs::Bearer { user, token } => {
+                vec![token.clone(), oauthbearer_response(Some(user), token), xoauth2_response(user, token)]
+            }
+            LoginAs::External { .. }
+            | LoginAs::Nobody
+            | LoginAs::Trusted { .. }
+            | LoginAs::Xclient { .. } => Vec::new(),
         };
         Self { secrets }
     }

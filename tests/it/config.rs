@@ -62,7 +62,7 @@ fn a_name_and_a_backend_make_a_working_server_on_the_standard_ports() {
 #[test]
 fn the_flags_alone_make_a_working_server() {
     let config = config::from_flags("mail.example.org", "mail.internal", []).unwrap().config;
-    assert_eq!(config.listeners.len(), 7);
+    assert_eq!(config.listeners.len(), 8);
     let servers: Vec<_> = config.backends[0]
         .servers
         .iter()
@@ -75,6 +75,7 @@ fn the_flags_alone_make_a_working_server() {
             (Protocol::Imap, 143, Security::StartTls),
             (Protocol::Pop3, 995, Security::Tls),
             (Protocol::Pop3, 110, Security::StartTls),
+            (Protocol::Sieve, 4190, Security::StartTls),
             (Protocol::Smtp, 465, Security::Tls),
             (Protocol::Smtp, 587, Security::StartTls),
         ]
@@ -239,12 +240,10 @@ fn a_fault_in_a_listener_is_one_sentence() {
 fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let cases = [
         ("[tls.acme]\ndirectory = \"https://a\"\n", "tls.acme"),
-        ("[[listener]]\nprotocol = \"sieve\"\nbind = \"[::]:4190\"\n", "listener[0].protocol"),
         (
             "[[listener]]\nprotocol = \"imap\"\nbind = \"[::]:1\"\nproxy_protocol_from = [\"10.0.0.0/8\"]\n",
             "listener[0].proxy_protocol_from",
         ),
-        ("sieve = [\"sieve://127.0.0.1\"]\n", "backend.main.sieve"),
         ("login = \"secret\"\n", "backend.main.login"),
         ("login = \"bearer\"\n", "backend.main.login"),
         ("login = \"external\"\n", "backend.main.login"),

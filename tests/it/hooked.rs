@@ -15,7 +15,7 @@ use bearward::{
         CheckItem, ClientRecord, ClientState, Clients, CodeRecord, Decided, DevicePoll, DeviceRecord, Ended,
         Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, NewDevice, NewGrant, NewToken, OutsideEnds,
         Redeemed, Renewal, Replaces, RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation,
-        SigningKeyRecord, Store, StoreError, TokenRecord, UserRecord, Users,
+        SigningKeyRecord, Store, StoreError, TokenRecord, UpstreamSecret, UpstreamSecrets, UserRecord, Users,
     },
 };
 use tokio::sync::Semaphore;
@@ -216,6 +216,26 @@ impl Clients for Hooked {
     }
     async fn consent(&self, user: &Login, client: &ClientId) -> Result<Option<Scope>, StoreError> {
         self.up()?.consent(user, client).await
+    }
+}
+
+#[async_trait]
+impl UpstreamSecrets for Hooked {
+    async fn set_upstream_secret(&self, secret: UpstreamSecret) -> Result<(), StoreError> {
+        self.up()?.set_upstream_secret(secret).await
+    }
+    async fn upstream_secret(
+        &self,
+        user: &Login,
+        backend: &str,
+    ) -> Result<Option<UpstreamSecret>, StoreError> {
+        self.up()?.upstream_secret(user, backend).await
+    }
+    async fn upstream_secrets(&self) -> Result<Vec<UpstreamSecret>, StoreError> {
+        self.up()?.upstream_secrets().await
+    }
+    async fn remove_upstream_secret(&self, user: &Login, backend: &str) -> Result<bool, StoreError> {
+        self.up()?.remove_upstream_secret(user, backend).await
     }
 }
 

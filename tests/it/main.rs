@@ -38,6 +38,7 @@ mod imap;
 mod issuer;
 mod kill;
 mod logout_notice;
+mod many_sessions;
 mod mutual_tls;
 mod pop3_downstream;
 mod pop3_upstream;
@@ -59,6 +60,8 @@ mod smtp_model;
 mod store;
 #[cfg(feature = "server")]
 mod telemetry;
+#[cfg(feature = "server")]
+mod trusted;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;

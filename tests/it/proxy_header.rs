@@ -157,6 +157,7 @@ fn another_reader_reads_what_we_write() {
         version: "TLSv1.3",
         cipher: Some("TLS13_AES_256_GCM_SHA384"),
         authority: Some("mail.example.org"),
+        client_certificate: true,
     };
     for (source, destination) in
         [("192.0.2.1:4711", "198.51.100.2:993"), ("[2001:db8::1]:4711", "[2001:db8::2]:993")]
@@ -169,7 +170,7 @@ fn another_reader_reads_what_we_write() {
         assert_eq!(read.authority(), Some("mail.example.org"));
         assert_eq!(read.unique_id(), Some(&b"00000000000000ab"[..]));
         let ssl = read.ssl().unwrap();
-        assert!(ssl.client_ssl() && !ssl.client_cert_conn() && ssl.verify() != 0);
+        assert!(ssl.client_ssl() && ssl.client_cert_conn() && ssl.verify() != 0);
         assert_eq!((ssl.version(), ssl.cipher()), (Some("TLSv1.3"), Some("TLS13_AES_256_GCM_SHA384")));
         let own = proxied(&header);
         assert_eq!((own.source, own.destination, own.encrypted), (source, destination, true));

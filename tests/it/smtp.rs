@@ -8,6 +8,7 @@ use bearward::{
     proto::{
         Accepted, Answer, Banner, ClientFacts, Credentials, Downstream, Failure, FrontConfig, LoginAs, Offer,
         Question, Refusal, RefusalKind, Step, TlsState, Upstream, UpstreamPlan, UpstreamStep,
+        sasl::ClientPolicy,
         smtp::{SmtpDownstream, SmtpUpstream},
     },
 };
@@ -435,11 +436,13 @@ fn plan(login: LoginAs) -> UpstreamPlan {
             name: Some("laptop".to_owned()),
             session: SessionId::new(0xAB),
             encrypted: true,
+            tls: None,
             ttl: 3,
         }),
         hostname: "proxy.example.org".into(),
         xclient: true,
         imap_id: false,
+        sasl: ClientPolicy::default(),
     }
 }
 

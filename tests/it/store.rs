@@ -8,6 +8,7 @@ mod ephemeral;
 mod grants;
 mod outside;
 mod refresh;
+mod secrets;
 mod sqlite_file;
 mod users;
 
@@ -166,6 +167,7 @@ macro_rules! conformance {
                 clients::a_client_without_a_row_is_denied_and_allowed_again,
                 clients::a_denied_client_gets_no_grant,
                 clients::a_consent_is_remembered_for_one_person_and_one_client,
+                secrets::an_upstream_secret_is_one_users_at_one_backend,
                 users::a_user_comes_back_as_it_went_in,
                 users::a_changed_password_ends_the_users_grants_and_a_new_hash_does_not,
                 users::a_removed_user_leaves_no_grant_and_no_consent,

@@ -13,7 +13,7 @@ fn sign_in_from_elsewhere(servers: &Servers, bearward: &Bearward) {
     let mut arguments = vec![ca.to_str().unwrap()];
     arguments.extend(ports.iter().map(String::as_str));
     arguments.extend([ALICE, token.as_str(), CLIENT, BOB]);
-    python(servers, "from_elsewhere.py", &arguments).ok();
+    python(&servers.folder, "from_elsewhere.py", &arguments).ok();
 }
 
 /// Each server's log names the client's address beside the user's login.
@@ -45,7 +45,7 @@ fn the_clients_address_arrives_by_proxy_header() {
         smtp: format!("smtp+starttls://localhost:{}", servers.postfix.ports.behind_proxy),
         more: "proxy_protocol = \"v2\"\nxclient = \"off\"\nimap_id = false",
     };
-    let bearward = Bearward::start_with(&servers, Login::Master, &backend, "info");
+    let bearward = Bearward::start_with(&servers.folder, Login::Master, &backend, "info");
     sign_in_from_elsewhere(&servers, &bearward);
     addresses_are_logged(&servers);
 }

@@ -39,7 +39,7 @@ impl House {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Outcome {
-        run(&self.servers, program, arguments, None)
+        run(&self.servers.folder, program, arguments, None)
     }
 
     /// A message of [`LARGE`] octets with lines of text, as a file.
@@ -95,7 +95,7 @@ impl House {
         let (ca, port) = (self.ca(), port.to_string());
         let mut arguments = vec![ca.as_str(), &port, mechanism, ALICE, &self.good, &self.expired, wrong];
         arguments.extend(more);
-        python(&self.servers, script, &arguments).ok();
+        python(&self.servers.folder, script, &arguments).ok();
     }
 }
 
@@ -176,7 +176,7 @@ fn msmtp_sends(login: Login) {
                 mechanism.to_lowercase(),
             );
             let file = house.file("msmtprc", &configuration);
-            run(&house.servers, "msmtp", &["-C", &file, BOB], Some(&house.short_message(subject)))
+            run(&house.servers.folder, "msmtp", &["-C", &file, BOB], Some(&house.short_message(subject)))
         };
         let subject = format!("msmtp {mechanism}");
         send(&house.good, &subject).ok();
@@ -237,7 +237,7 @@ fn mutt_opens_a_mailbox_and_sends(login: Login) {
             let arguments = ["-qec", &line, "/dev/null"];
             let whole = ["-c", &line];
             match input {
-                Some(path) => run(&house.servers, "sh", &whole, Some(path)),
+                Some(path) => run(&house.servers.folder, "sh", &whole, Some(path)),
                 None => house.run("script", &arguments),
             }
         };

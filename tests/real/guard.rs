@@ -4,7 +4,7 @@ use crate::support::*;
 
 /// What a bare Postfix of this age takes for the end of a message, and what it does not.
 fn smuggled_by(servers: &Servers, arguments: &[&str]) -> Vec<usize> {
-    let printed = python(servers, "smuggle.py", arguments).ok_text();
+    let printed = python(&servers.folder, "smuggle.py", arguments).ok_text();
     printed.split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
@@ -35,12 +35,12 @@ fn forbidden_verbs_reach_the_mail_server_in_no_disguise() {
         smtp: format!("smtp://127.0.0.1:{}", servers.postfix.ports.submission),
         ..Backend::encrypted(&servers)
     };
-    let bearward = Bearward::start_with(&servers, Login::Sealed, &backend, "info");
+    let bearward = Bearward::start_with(&servers.folder, Login::Sealed, &backend, "info");
     let (smtps, imaps) = (bearward.target.smtps.to_string(), bearward.target.imaps.to_string());
     let (alice, bob) = (bearward.token(ALICE), bearward.token(BOB));
     let ca = servers.folder.ca();
     let arguments = [ca.to_str().unwrap(), &smtps, &imaps, ALICE, &alice, BOB, &bob, BOB_PASSWORD];
-    python(&servers, "hostile.py", &arguments).ok();
+    python(&servers.folder, "hostile.py", &arguments).ok();
     let log = servers.postfix.log();
     assert!(log.contains(&format!("sasl_username={ALICE}")), "{log}");
     assert!(!log.contains(&format!("sasl_username={BOB}")), "{log}");
@@ -69,6 +69,6 @@ fn a_mail_server_that_leaves_xclient_open_gets_no_client() {
     let smtps = bearward.target.smtps.to_string();
     let token = bearward.token(ALICE);
     let arguments = [ca.to_str().unwrap(), &smtps, ALICE, &token];
-    let answer = python(&servers, "sign_in_smtp.py", &arguments).ok_text();
+    let answer = python(&servers.folder, "sign_in_smtp.py", &arguments).ok_text();
     assert!(answer.starts_with("454 ") || answer.starts_with("451 "), "{answer}");
 }

@@ -1,6 +1,6 @@
 //! Real mail servers behind Bearward and real mail clients before it.
 //!
-//! Each test starts its own Dovecot and Postfix, which know passwords only, and its own Bearward. They need what
+//! Each test starts its own mail servers, which know passwords only, and its own Bearward. They need what
 //! `tests/run` installs, and root, because the mail servers change their user.
 #![allow(
     clippy::expect_used,
@@ -13,6 +13,7 @@
 
 mod addresses;
 mod clients;
+mod everywhere;
 mod guard;
 mod secrets;
 mod servers;

@@ -16,7 +16,8 @@ use crate::support::*;
 fn neither_password_nor_token_is_left_in_store_backup_or_log() {
     let servers = Servers::start("");
     // The most that can be logged.
-    let bearward = Bearward::start_with(&servers, Login::Sealed, &Backend::encrypted(&servers), "trace");
+    let bearward =
+        Bearward::start_with(&servers.folder, Login::Sealed, &Backend::encrypted(&servers), "trace");
     let ca = servers.folder.ca();
     let ports =
         [bearward.target.imaps, bearward.target.pop3s, bearward.target.smtps].map(|port| port.to_string());
@@ -24,7 +25,7 @@ fn neither_password_nor_token_is_left_in_store_backup_or_log() {
     let mut arguments = vec![ca.to_str().unwrap()];
     arguments.extend(ports.iter().map(String::as_str));
     arguments.extend([ALICE, &token]);
-    python(&servers, "sign_in_everywhere.py", &arguments).ok();
+    python(&servers.folder, "sign_in_everywhere.py", &arguments).ok();
 
     let backup = servers.folder.path().join("backup.db");
     bearward.command(&["store", "backup", backup.to_str().unwrap()], "");

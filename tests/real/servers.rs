@@ -15,5 +15,5 @@ fn the_servers_know_passwords_and_nothing_of_tokens() {
     let accounts = [ALICE, ALICE_PASSWORD, BOB, BOB_PASSWORD, MASTER, MASTER_PASSWORD];
     let mut arguments = vec![ca.to_str().unwrap(), &imap, &pop3s, &smtp, &submission];
     arguments.extend(accounts);
-    python(&servers, "directly.py", &arguments).ok();
+    python(&servers.folder, "directly.py", &arguments).ok();
 }

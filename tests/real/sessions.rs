@@ -18,7 +18,7 @@ fn a_revoked_grant_closes_its_idle_session_within_a_second() {
         env!("CARGO_BIN_EXE_bearward"),
         bearward.file.to_str().unwrap(),
     ];
-    let printed = python(&servers, "revoke.py", &arguments).ok_text();
+    let printed = python(&servers.folder, "revoke.py", &arguments).ok_text();
     let seconds: f64 = printed.trim().parse().unwrap();
     assert!(seconds < 1.0, "it took {seconds} s");
 }
@@ -39,7 +39,7 @@ fn an_attempt_that_fails_never_reaches_the_mail_server() {
     let mut arguments = vec![ca.to_str().unwrap()];
     arguments.extend(ports.iter().map(String::as_str));
     arguments.extend([ALICE, &expired, &narrow, &of_bob]);
-    python(&servers, "bad_tokens.py", &arguments).ok();
+    python(&servers.folder, "bad_tokens.py", &arguments).ok();
     let (dovecot, postfix) = (servers.dovecot.log(), servers.postfix.log());
     for word in [
         "auth failed",
@@ -70,7 +70,7 @@ fn a_mail_server_that_is_down_is_no_wrong_password() {
         smtp: format!("smtp://127.0.0.1:{nobody}"),
         more: "",
     };
-    let bearward = Bearward::start_with(&servers, Login::Master, &backend, "info");
+    let bearward = Bearward::start_with(&servers.folder, Login::Master, &backend, "info");
     let token = bearward.token(ALICE);
     let ca = servers.folder.ca();
     let ports =
@@ -78,7 +78,7 @@ fn a_mail_server_that_is_down_is_no_wrong_password() {
     let mut arguments = vec![ca.to_str().unwrap()];
     arguments.extend(ports.iter().map(String::as_str));
     arguments.extend([ALICE, token.as_str()]);
-    python(&servers, "unavailable.py", &arguments).ok();
+    python(&servers.folder, "unavailable.py", &arguments).ok();
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn dovecots_submission_service_is_a_mail_server_too() {
         smtp: format!("smtp+starttls://localhost:{}", servers.dovecot.submission),
         ..Backend::encrypted(&servers)
     };
-    let bearward = Bearward::start_with(&servers, Login::Authzid, &backend, "info");
+    let bearward = Bearward::start_with(&servers.folder, Login::Authzid, &backend, "info");
     let (smtps, imaps) = (bearward.target.smtps.to_string(), bearward.target.imaps.to_string());
     let (alice, bob) = (bearward.token(ALICE), bearward.token(BOB));
     let ca = servers.folder.ca();
     let arguments = [ca.to_str().unwrap(), &smtps, &imaps, ALICE, &alice, BOB, &bob];
-    python(&servers, "send_and_receive.py", &arguments).ok();
+    python(&servers.folder, "send_and_receive.py", &arguments).ok();
 }

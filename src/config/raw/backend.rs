@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::value::{Hidden, Span};
+use super::{BackendBearer, LoginKind, ServiceAccount};
+use crate::config::value::Span;
 
 /// A group of mail servers that hold the same mailboxes.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -16,20 +17,39 @@ pub(in crate::config) struct Backend {
     pub(in crate::config) smtp: Vec<String>,
     /// POP3 servers: `pop3://`, `pop3s://`, `pop3+starttls://`.
     pub(in crate::config) pop3: Vec<String>,
-    /// ManageSieve servers: `sieve://`, `sieve+starttls://`.
+    /// ManageSieve servers: `sieve://`, `sieves://`, `sieve+starttls://`. The standard has the last; its port is 4190.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::config) sieve: Vec<String>,
     /// Allows clear connections to servers that are not on this machine.
     pub(in crate::config) allow_cleartext: bool,
     /// How a session logs in: `sealed` with the user's own password, kept sealed to the grant; `master` as
-    /// `user*master` with the service account's password; `authzid` by SASL PLAIN with an authorization
-    /// identity; `trusted` where the server trusts this machine's address.
+    /// `user*master` with the service account's password; `authzid` as the service account, with the user as
+    /// authorization identity (PLAIN or SCRAM); `secret` with a password of the user's that is kept elsewhere;
+    /// `bearer` with the token itself, or with one that it is exchanged for; `external` with this machine's client
+    /// certificate and the user as authorization identity (SASL EXTERNAL); `xclient` by telling a Postfix server the
+    /// name (XCLIENT LOGIN); `trusted` where the server trusts this machine's address.
     pub(in crate::config) login: LoginKind,
     /// The service account of `master` and `authzid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) master: Option<ServiceAccount>,
+    /// Where the passwords of `login = "secret"` are kept: the name of a look-up. Without it, in the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) secrets: Option<String>,
+    /// How `login = "bearer"` gets the token that the servers take. Without it the user's own is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) bearer: Option<BackendBearer>,
+    /// The SASL mechanisms that may be used, such as `["PLAIN"]`; of those that a server offers the best is taken.
+    /// `LOGIN` stands for IMAP's LOGIN and POP3's USER and PASS, too. Empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::config) mechanisms: Vec<String>,
     /// The login name at the mail server, made of `{user}`, `{local}`, `{domain}` and fixed text.
     pub(in crate::config) login_name: String,
+    /// The login name when a user opens the mailbox of another: `{user}`, `{local}` and `{domain}` are the user's,
+    /// `{mailbox}`, `{mailbox_local}` and `{mailbox_domain}` the other's. Exchange takes
+    /// `{domain}\\{local}\\{mailbox_local}`. Without it the login is the other mailbox's own; with the user's own password
+    /// or token (`sealed`, `bearer`) it is refused then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) shared_login_name: Option<String>,
     /// TLS toward the servers.
     pub(in crate::config) tls: BackendTls,
     /// Whether the client's address is sent by XCLIENT where the server offers it: `auto` or `off`.
@@ -52,7 +72,11 @@ impl Default for Backend {
             allow_cleartext: false,
             login: LoginKind::Sealed,
             master: None,
+            secrets: None,
+            bearer: None,
+            mechanisms: Vec::new(),
             login_name: "{user}".to_owned(),
+            shared_login_name: None,
             tls: BackendTls::default(),
             xclient: Xclient::Auto,
             proxy_protocol: ProxyProtocol::Off,
@@ -60,41 +84,6 @@ impl Default for Backend {
             timeout: Span::seconds(30),
         }
     }
-}
-
-/// How a session logs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum LoginKind {
-    Sealed,
-    Master,
-    Authzid,
-    Secret,
-    Bearer,
-    External,
-    Xclient,
-    Trusted,
-}
-
-/// The service account of `master` and `authzid`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct ServiceAccount {
-    /// Its login name.
-    pub(in crate::config) user: String,
-    /// Its password.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) password: Option<Hidden>,
-    /// A file that holds the password, relative to this file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) password_file: Option<PathBuf>,
-    /// What stands between the user's and the service account's name, for `master`.
-    #[serde(default = "asterisk")]
-    pub(in crate::config) separator: char,
-}
-
-const fn asterisk() -> char {
-    '*'
 }
 
 /// TLS toward the servers of a backend.

@@ -4,7 +4,9 @@
 //! documentation of each field is what an operator reads, so it speaks to operators.
 
 mod backend;
+mod backend_login;
 mod issuer;
+mod lookup;
 mod trusted;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -12,8 +14,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(super) use backend::{Backend, BackendTls, LoginKind, ProxyProtocol, Xclient};
+pub(super) use backend::{Backend, BackendTls, ProxyProtocol, Xclient};
+pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
 pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration};
+pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
 pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
 use super::value::{Size, Span};
@@ -36,6 +40,9 @@ pub(super) struct Root {
     pub(super) backend: BTreeMap<String, Backend>,
     /// Which backend a user goes to; the first match wins. With a single backend none is needed.
     pub(super) route: Vec<Route>,
+    /// Directories of your own that are asked about users, by a name of your choice.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) lookup: BTreeMap<String, Lookup>,
     /// The built-in OAuth issuer.
     pub(super) issuer: Issuer,
     /// Issuers elsewhere whose tokens are taken too.
@@ -67,6 +74,7 @@ impl Default for Root {
             listener: None,
             backend: BTreeMap::new(),
             route: Vec::new(),
+            lookup: BTreeMap::new(),
             issuer: Issuer::default(),
             trusted_issuer: Vec::new(),
             shared_mailboxes: SharedMailboxes::default(),
@@ -210,11 +218,12 @@ pub(super) struct Route {
     /// The name that the client asked for in the TLS handshake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sni: Option<String>,
-    /// A look-up that names the backend.
+    /// A look-up that knows the user, and may name the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) lookup: Option<String>,
-    /// The backend's name.
-    pub(super) backend: String,
+    /// The backend's name. Beside `lookup` it may be left out, and serves where the look-up names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) backend: Option<String>,
 }
 
 /// Sessions after the sign-in.

@@ -2,13 +2,13 @@ use std::{net::SocketAddr, sync::Arc};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::Base;
+use super::{Base, backend_login};
 use crate::{
-    config::{ConfigError, address, document::Document, raw, secret_file, value::Span},
-    model::{Login as UserLogin, Protocol, Secret},
+    config::{ConfigError, address, document::Document, raw, value::Span},
+    model::{Login as UserLogin, Protocol},
     net::ListenerConfig,
     tls,
-    upstream::{self, Login, LoginName, LoginNamePart, Route, RouteMatch, Security, Server, ServiceAccount},
+    upstream::{self, Route, RouteMatch, Security, Server},
 };
 
 /// Reads every backend.
@@ -38,12 +38,14 @@ fn one(
         return Err(document.error(&key, "a backend's name has letters, digits, - and _ only"));
     }
     super::at_least(document, &format!("{key}.timeout"), raw.timeout, Span::seconds(1))?;
+    let servers = servers(document, &key, raw)?;
     Ok(upstream::Config {
         name: name.into(),
-        servers: servers(document, &key, raw)?,
-        login: login(document, base, &key, raw)?,
-        login_name: login_name(&raw.login_name)
-            .map_err(|message| document.error(&format!("{key}.login_name"), message))?,
+        login: backend_login::login(document, base, &key, raw, &servers)?,
+        servers,
+        login_name: backend_login::login_name(document, &key, &raw.login_name)?,
+        shared_login_name: backend_login::shared_login_name(document, &key, raw)?,
+        mechanisms: backend_login::mechanisms(document, &key, raw)?,
         tls: tls(document, base, &key, &mut raw.tls)?,
         xclient: raw.xclient == raw::Xclient::Auto,
         proxy_protocol: raw.proxy_protocol == raw::ProxyProtocol::V2,
@@ -54,7 +56,12 @@ fn one(
 
 fn servers(document: &Document<'_>, key: &str, raw: &raw::Backend) -> Result<Vec<Server>, ConfigError> {
     let mut servers = Vec::new();
-    let groups = [(Protocol::Imap, &raw.imap), (Protocol::Pop3, &raw.pop3), (Protocol::Smtp, &raw.smtp)];
+    let groups = [
+        (Protocol::Imap, &raw.imap),
+        (Protocol::Pop3, &raw.pop3),
+        (Protocol::Sieve, &raw.sieve),
+        (Protocol::Smtp, &raw.smtp),
+    ];
     for (protocol, addresses) in groups {
         for (index, text) in addresses.iter().enumerate() {
             let at = format!("{key}.{protocol}[{index}]");
@@ -71,98 +78,11 @@ fn servers(document: &Document<'_>, key: &str, raw: &raw::Backend) -> Result<Vec
         }
     }
     if servers.is_empty() {
-        return Err(document.error(key, "has no servers").help("write imap = [\"imaps://…\"], smtp or pop3"));
+        return Err(document
+            .error(key, "has no servers")
+            .help("write imap = [\"imaps://…\"], smtp, pop3 or sieve"));
     }
     Ok(servers)
-}
-
-fn login(document: &Document<'_>, base: &Base, key: &str, raw: &raw::Backend) -> Result<Login, ConfigError> {
-    let account_key = format!("{key}.master");
-    match raw.login {
-        raw::LoginKind::Authzid | raw::LoginKind::Master => {}
-        raw::LoginKind::Bearer
-        | raw::LoginKind::External
-        | raw::LoginKind::Sealed
-        | raw::LoginKind::Secret
-        | raw::LoginKind::Trusted
-        | raw::LoginKind::Xclient
-            if raw.master.is_some() =>
-        {
-            return Err(document
-                .error(&account_key, "has no effect with this login")
-                .help("write login = \"master\" or \"authzid\", or remove the service account"));
-        }
-        raw::LoginKind::Trusted => return Ok(Login::Trusted),
-        raw::LoginKind::Bearer
-        | raw::LoginKind::External
-        | raw::LoginKind::Sealed
-        | raw::LoginKind::Secret
-        | raw::LoginKind::Xclient => return Ok(Login::Sealed),
-    }
-    let Some(account) = &raw.master else {
-        return Err(document
-            .error(&format!("{key}.login"), "needs a service account")
-            .help(format!("write [{account_key}] with user and password")));
-    };
-    if account.user.is_empty() || account.user.contains(char::is_control) {
-        return Err(document.error(&format!("{account_key}.user"), "must be a login name"));
-    }
-    let file = account.password_file.as_deref().map(|file| base.join(file));
-    let written = account.password.as_ref().map(|password| password.0.as_str());
-    let password =
-        secret_file::resolve(document, &format!("{account_key}.password"), written, file.as_deref())?;
-    let Some(password) = password else {
-        return Err(document
-            .error(&account_key, "has no password")
-            .help("write password = … or password_file = …"));
-    };
-    if password.contains('\0') {
-        return Err(document.error(&format!("{account_key}.password"), "must not hold a NUL (RFC 4616 §2)"));
-    }
-    let account =
-        ServiceAccount { user: account.user.clone(), password: Secret::copy_of(password.as_bytes()) };
-    if raw.login == raw::LoginKind::Authzid {
-        return Ok(Login::Authzid(account));
-    }
-    let separator = raw.master.as_ref().map_or('*', |master| master.separator);
-    if separator.is_alphanumeric() || separator.is_control() || separator.is_whitespace() {
-        return Err(document.error(
-            &format!("{account_key}.separator"),
-            "must be a character that no user name holds, such as \"*\"",
-        ));
-    }
-    Ok(Login::Master { account, separator })
-}
-
-/// `{user}`, `{local}`, `{domain}` and fixed text. A template that does not hold the user would log everybody in
-/// to the same mailbox.
-fn login_name(template: &str) -> Result<LoginName, String> {
-    let mut parts = Vec::new();
-    let mut rest = template;
-    while !rest.is_empty() {
-        let (fixed, after) = rest.split_once('{').map_or((rest, None), |(fixed, after)| (fixed, Some(after)));
-        if fixed.contains(|c: char| c == '}' || c.is_control() || c.is_whitespace()) {
-            return Err("holds a lone brace, white space or a control character".into());
-        }
-        if !fixed.is_empty() {
-            parts.push(LoginNamePart::Literal(fixed.to_owned()));
-        }
-        let Some(after) = after else { break };
-        let Some((name, after)) = after.split_once('}') else {
-            return Err("has an opening brace without a closing one".into());
-        };
-        parts.push(match name {
-            "domain" => LoginNamePart::Domain,
-            "local" => LoginNamePart::Local,
-            "user" => LoginNamePart::User,
-            _ => return Err("knows {user}, {local} and {domain} only".into()),
-        });
-        rest = after;
-    }
-    if !parts.iter().any(|part| matches!(part, LoginNamePart::Local | LoginNamePart::User)) {
-        return Err("must hold {user} or {local}, otherwise all users would share a mailbox".into());
-    }
-    Ok(LoginName(parts))
 }
 
 fn tls(
@@ -233,19 +153,35 @@ pub(super) fn routes(
     let mut routes = Vec::new();
     for (index, route) in raw.route.iter().enumerate() {
         let key = format!("route[{index}]");
-        let Some(backend) = backends.iter().find(|backend| *backend.name == *route.backend) else {
-            let known: Vec<&str> = backends.iter().map(|backend| &*backend.name).collect();
-            return Err(document
-                .error(
-                    &format!("{key}.backend"),
-                    format!("there is no backend \"{}\"", route.backend.escape_debug()),
-                )
-                .help(format!("known: {}", known.join(", "))));
+        let backend = match &route.backend {
+            Some(name) => Some(existing(document, &key, name, backends)?),
+            None if route.lookup.is_some() => None,
+            None => {
+                return Err(document.error(&key, "leads to no backend").help("write backend = \"main\""));
+            }
         };
+        if let Some(name) = &route.lookup {
+            super::lookups::must_exist(document, raw, &format!("{key}.lookup"), name)?;
+        }
         let matches = condition(document, &key, route, listeners)?;
-        routes.push(Route { matches, backend: Arc::clone(&backend.name) });
+        routes.push(Route { matches, backend });
     }
     Ok(routes)
+}
+
+fn existing(
+    document: &Document<'_>,
+    key: &str,
+    name: &str,
+    backends: &[upstream::Config],
+) -> Result<Arc<str>, ConfigError> {
+    let backend = backends.iter().find(|backend| *backend.name == *name);
+    backend.map(|backend| Arc::clone(&backend.name)).ok_or_else(|| {
+        let known: Vec<&str> = backends.iter().map(|backend| &*backend.name).collect();
+        document
+            .error(&format!("{key}.backend"), format!("there is no backend \"{}\"", name.escape_debug()))
+            .help(format!("known: {}", known.join(", ")))
+    })
 }
 
 fn condition(
@@ -255,8 +191,8 @@ fn condition(
     listeners: &[ListenerConfig],
 ) -> Result<RouteMatch, ConfigError> {
     let wrong = |name: &str, message: &str| document.error(&format!("{key}.{name}"), message);
-    match (&route.domain, &route.user, &route.listener, &route.sni) {
-        (Some(domain), None, None, None) => {
+    match (&route.domain, &route.user, &route.listener, &route.sni, &route.lookup) {
+        (Some(domain), None, None, None, None) => {
             let domain = domain.to_ascii_lowercase();
             // Login names are UTF-8, so their domains may be too.
             UserLogin::parse(&format!("a@{domain}"))
@@ -265,24 +201,25 @@ fn condition(
                 .map(|_| RouteMatch::Domain(domain))
                 .ok_or_else(|| wrong("domain", "must be a domain such as \"example.org\""))
         }
-        (None, Some(user), None, None) => UserLogin::parse(user)
+        (None, Some(user), None, None, None) => UserLogin::parse(user)
             .map(|login| RouteMatch::User(login.as_str().to_owned()))
             .map_err(|error| wrong("user", &error.to_string())),
-        (None, None, Some(listener), None) => {
+        (None, None, Some(listener), None, None) => {
             let bind: Option<SocketAddr> = listener.parse().ok();
             bind.filter(|bind| listeners.iter().any(|listener| listener.bind == *bind))
                 .map(RouteMatch::Listener)
                 .ok_or_else(|| wrong("listener", "must be the bind of a listener"))
         }
-        (None, None, None, Some(sni)) => {
+        (None, None, None, Some(sni), None) => {
             if !address::is_host_name(sni) {
                 return Err(wrong("sni", "must be a host name"));
             }
             Ok(RouteMatch::Sni(sni.to_ascii_lowercase()))
         }
-        (None, None, None, None) => Err(document
+        (None, None, None, None, Some(name)) => Ok(RouteMatch::Lookup(name.as_str().into())),
+        (None, None, None, None, None) => Err(document
             .error(key, "says nothing to match")
-            .help("write one of domain, user, listener and sni")),
+            .help("write one of domain, user, listener, sni and lookup")),
         _ => Err(document
             .error(key, "has more than one condition")
             .help("keep one, and write a route for each")),
@@ -292,22 +229,6 @@ fn condition(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_login_name_is_made_of_parts() {
-        let parts = login_name("{domain}\\{local}").unwrap().0;
-        let expected = [LoginNamePart::Domain, LoginNamePart::Literal("\\".into()), LoginNamePart::Local];
-        assert_eq!(parts, expected);
-    }
-
-    #[test]
-    fn a_login_name_without_the_user_is_refused() {
-        for bad in
-            ["", "shared", "{domain}", "{user", "user}", "{User}", "{{user}}", "{user} x", "{user}\r\n"]
-        {
-            assert!(login_name(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn a_pin_is_hexadecimal_or_base64() {

@@ -7,14 +7,15 @@ use crate::{
     upstream,
 };
 
-/// The standard ports: RFC 8314 §3, RFC 9051 §2.1, RFC 6409 §3.1, RFC 1939 §3.
-const STANDARD: [(raw::Service, u16, raw::ListenerTls); 7] = [
+/// The standard ports: RFC 8314 §3, RFC 9051 §2.1, RFC 6409 §3.1, RFC 1939 §3, RFC 5804 §1.8.
+const STANDARD: [(raw::Service, u16, raw::ListenerTls); 8] = [
     (raw::Service::Imap, 993, raw::ListenerTls::Implicit),
     (raw::Service::Imap, 143, raw::ListenerTls::StartTls),
     (raw::Service::Smtp, 465, raw::ListenerTls::Implicit),
     (raw::Service::Smtp, 587, raw::ListenerTls::StartTls),
     (raw::Service::Pop3, 995, raw::ListenerTls::Implicit),
     (raw::Service::Pop3, 110, raw::ListenerTls::StartTls),
+    (raw::Service::Sieve, 4190, raw::ListenerTls::StartTls),
     (raw::Service::Https, 443, raw::ListenerTls::Implicit),
 ];
 
@@ -63,7 +64,7 @@ pub(super) fn listeners(
                     format!("no backend has servers for {protocol}"),
                 )
                 .help(format!(
-                    "write {protocol} = [\"{protocol}s://…\"] in a backend, or remove the listener"
+                    "write {protocol} = [\"{protocol}+starttls://…\"] in a backend, or remove the listener"
                 )));
         }
         if let Some(other) = listeners.iter().find(|other| overlap(other.bind, read.bind)) {

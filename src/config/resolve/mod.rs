@@ -1,8 +1,10 @@
 //! From the written configuration to the components' own settings; every check that needs more than one value.
 
+mod backend_login;
 mod backends;
 mod issuer;
 mod listeners;
+mod lookups;
 mod store;
 mod trusted;
 
@@ -33,6 +35,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let hostname = hostname(document, raw)?;
     raw.data_dir = base.join(&raw.data_dir);
     let backends = backends::backends(document, &base, raw)?;
+    let lookups = lookups::lookups(document, &base, raw)?;
     let listeners = listeners::listeners(document, raw, &backends)?;
     let routes = backends::routes(document, raw, &backends, &listeners)?;
     let telemetry = telemetry(document, &raw.telemetry)?;
@@ -40,13 +43,14 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
     Ok(app::Config {
         trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
-        shared_mailboxes: raw.shared_mailboxes.lookup.as_deref().map(Into::into),
+        shared_mailboxes: shared_mailboxes(document, raw)?,
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
         issuer,
         listeners,
         directory: directory(document, raw, &backends)?,
         backends,
         routes,
+        lookups,
         session: session(&raw.session),
         limits: limits(document, &raw.limits)?,
         store: store::store(document, &base, raw)?,
@@ -82,6 +86,12 @@ impl Base {
             )),
         }
     }
+}
+
+fn shared_mailboxes(document: &Document<'_>, raw: &Root) -> Result<Option<Arc<str>>, ConfigError> {
+    let Some(name) = &raw.shared_mailboxes.lookup else { return Ok(None) };
+    lookups::must_exist(document, raw, "shared_mailboxes.lookup", name)?;
+    Ok(Some(name.as_str().into()))
 }
 
 fn hostname(document: &Document<'_>, raw: &mut Root) -> Result<Arc<str>, ConfigError> {

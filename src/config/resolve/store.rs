@@ -45,7 +45,7 @@ pub(super) fn store(
         (Location::Sqlite(path), shown)
     } else if let Some(rest) = ["postgres://", "postgresql://"].iter().find_map(|name| url.strip_prefix(name))
     {
-        let address = postgres(document, base, rest)?;
+        let address = postgres(document, base, KEY, rest)?;
         let shown = shown(&address);
         (Location::Postgres(address), shown)
     } else {
@@ -69,19 +69,24 @@ fn sqlite(document: &Document<'_>, data_dir: &Path, rest: &str) -> Result<PathBu
 
 /// Reads what stands behind `postgres://`. No error repeats a part of it, because a password that is not encoded
 /// may turn up in any part.
-fn postgres(document: &Document<'_>, base: &Base, rest: &str) -> Result<PostgresAddress, ConfigError> {
+pub(super) fn postgres(
+    document: &Document<'_>,
+    base: &Base,
+    key: &str,
+    rest: &str,
+) -> Result<PostgresAddress, ConfigError> {
     let parts = Parts::of(rest).map_err(|message| {
-        document.error(KEY, message).help("write postgres://user:password@host:port/database; what has a meaning of its own there is written %40 for @, %2F for /, %3A for :, %3F for ?")
+        document.error(key, message).help("write postgres://user:password@host:port/database; what has a meaning of its own there is written %40 for @, %2F for /, %3A for :, %3F for ?")
     })?;
-    let tls = tls(document, base, &parts)?;
+    let tls = tls(document, base, key, &parts)?;
     let identity = match (parts.value("sslcert"), parts.value("sslkey")) {
-        (Some(certificate), Some(key)) => Some((
-            base.file(document, KEY, Path::new(certificate))?,
-            base.file(document, KEY, Path::new(key))?,
+        (Some(certificate), Some(private_key)) => Some((
+            base.file(document, key, Path::new(certificate))?,
+            base.file(document, key, Path::new(private_key))?,
         )),
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
-            return Err(document.error(KEY, "must have both of sslcert and sslkey, or neither"));
+            return Err(document.error(key, "must have both of sslcert and sslkey, or neither"));
         }
     };
     let text = |name| parts.value(name).map(str::to_owned);
@@ -209,13 +214,13 @@ fn decoded(text: &str) -> Result<Zeroizing<String>, String> {
 }
 
 /// How the connection is protected. Without a word, a server elsewhere must prove who it is.
-fn tls(document: &Document<'_>, base: &Base, parts: &Parts) -> Result<PostgresTls, ConfigError> {
-    let wrong = |message: &str, help: &str| Err(document.error(KEY, message).help(help));
+fn tls(document: &Document<'_>, base: &Base, key: &str, parts: &Parts) -> Result<PostgresTls, ConfigError> {
+    let wrong = |message: &str, help: &str| Err(document.error(key, message).help(help));
     let roots = match parts.value("sslrootcert") {
         None => None,
         // As libpq has it, for the public authorities.
         Some("system") => Some(None),
-        Some(file) => Some(Some(base.file(document, KEY, Path::new(file))?)),
+        Some(file) => Some(Some(base.file(document, key, Path::new(file))?)),
     };
     let mode = parts.value("sslmode");
     if roots.is_some() && matches!(mode, Some("disable" | "allow" | "prefer")) {
@@ -247,7 +252,7 @@ fn tls(document: &Document<'_>, base: &Base, parts: &Parts) -> Result<PostgresTl
 }
 
 /// What is shown as being in effect.
-fn shown(address: &PostgresAddress) -> String {
+pub(super) fn shown(address: &PostgresAddress) -> String {
     let mut text = address.to_string();
     if address.password.is_some() {
         text = text.replacen('@', &format!(":{MASK}@"), 1);

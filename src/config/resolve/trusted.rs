@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, str::FromStr};
 
-use super::{Base, at_least_a_second};
+use super::{Base, at_least_a_second, lookups};
 use crate::{
     config::{ConfigError, address, document::Document, raw, secret_file},
     http::{self, Url, may_be_asked},
@@ -39,6 +39,11 @@ pub(super) fn trusted(
             .help("write a [[trusted_issuer]]"));
     }
     let count = raw.trusted_issuer.len() + usize::from(raw.issuer.enabled);
+    for (index, issuer) in raw.trusted_issuer.iter().enumerate() {
+        if let Some(name) = &issuer.login_lookup {
+            lookups::must_exist(document, raw, &format!("trusted_issuer[{index}].login_lookup"), name)?;
+        }
+    }
     let mut configs: Vec<Config> = Vec::new();
     for (index, raw) in raw.trusted_issuer.iter_mut().enumerate() {
         preset(raw);

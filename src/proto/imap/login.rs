@@ -5,40 +5,69 @@ use std::collections::VecDeque;
 use super::{capability::Capabilities, literal};
 use crate::{
     model::Secret,
-    proto::{ClientFacts, Failure, LoginAs, sasl},
+    proto::{
+        ClientFacts, Failure, LoginAs, UpstreamPlan,
+        sasl::{self, ClientExchange, ClientMechanism},
+    },
 };
 
 /// What is sent one after the other: the first at once, each other when the server asks with `+`.
 pub(super) type Pieces = VecDeque<Secret>;
 
-/// A name to log in with, checked to hold nothing that a server could read as something else.
-struct Identity<'a> {
-    authzid: &'a str,
-    authcid: &'a str,
-    password: &'a Secret,
+/// How a login begins.
+#[derive(Debug)]
+pub(super) enum Begin {
+    /// With LOGIN, in these pieces.
+    Command(Pieces),
+    /// Not at all: [`LoginAs::Nobody`].
+    Nothing,
+    /// With AUTHENTICATE: its line, and what goes on.
+    Sasl(Secret, Box<ClientExchange>),
 }
 
-/// Composes the login under tag `L` from what the server offers: AUTHENTICATE PLAIN, else AUTHENTICATE LOGIN, else
-/// LOGIN. `None` for [`LoginAs::Nobody`].
+/// Longest AUTHENTICATE command with a response in it; servers read about that much (RFC 7162 §4, Dovecot).
+const MAX_COMMAND: usize = 8192;
+
+/// Begins the login under tag `L` by what the server offers: AUTHENTICATE with the best mechanism, else LOGIN.
 ///
 /// # Errors
 /// [`Failure::Operator`] when the server offers no way, or the identity cannot be sent.
-pub(super) fn compose(login: &LoginAs, server: &Capabilities) -> Result<Option<Pieces>, Failure> {
-    let Some(identity) = Identity::of(login)? else { return Ok(None) };
-    let pieces = if server.has("AUTH=PLAIN") {
-        plain(&identity, server)
-    } else if !identity.authzid.is_empty() {
-        return Err(operator(
-            "it does not offer AUTH=PLAIN, which alone can carry an authorization identity",
-        ));
-    } else if server.has("AUTH=LOGIN") {
-        authenticate_login(&identity)
-    } else if server.has("LOGINDISABLED") {
-        return Err(operator("it offers neither AUTH=PLAIN nor AUTH=LOGIN, and LOGIN is disabled"));
-    } else {
-        login_command(&identity, server)
+pub(super) fn begin(plan: &UpstreamPlan, server: &Capabilities) -> Result<Begin, Failure> {
+    let encrypted = plan.starttls || plan.sasl.encrypted;
+    let offers = |mechanism: &str| server.has(&format!("AUTH={mechanism}"));
+    let exchange = ClientExchange::choose(&plan.login, &plan.sasl, encrypted, offers)?;
+    if let Some(exchange) = exchange {
+        return Ok(authenticate(exchange, server));
+    }
+    let (name, password) = match &plan.login {
+        LoginAs::Nobody => return Ok(Begin::Nothing),
+        LoginAs::Password { authcid, authzid: None, password } => (authcid, password),
+        LoginAs::Trusted { user, placeholder } => (user, placeholder),
+        LoginAs::Bearer { .. } | LoginAs::External { .. } | LoginAs::Password { authzid: Some(_), .. } => {
+            return Err(sasl::no_mechanism(&plan.login, &plan.sasl));
+        }
+        LoginAs::Xclient { .. } => return Err(operator("XCLIENT with a login name is for SMTP alone")),
     };
-    Ok(Some(pieces))
+    if server.has("LOGINDISABLED") || !plan.sasl.allows(ClientMechanism::Login) {
+        return Err(sasl::no_mechanism(&plan.login, &plan.sasl));
+    }
+    if password.expose().iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
+        return Err(operator("no password with a line break can be sent to it"));
+    }
+    Ok(Begin::Command(login_command(name.as_bytes(), password.expose(), server)))
+}
+
+/// AUTHENTICATE, with the response in the command where the server takes that (RFC 4959; part of RFC 9051).
+fn authenticate(mut exchange: ClientExchange, server: &Capabilities) -> Begin {
+    let name = exchange.name();
+    let fits = exchange.initial_len().saturating_add(64) <= MAX_COMMAND;
+    let initial =
+        if fits && (server.has("SASL-IR") || server.has("IMAP4rev2")) { exchange.initial() } else { None };
+    let line = match &initial {
+        Some(response) => joined(&[b"L AUTHENTICATE ", name.as_bytes(), b" ", response.expose(), b"\r\n"]),
+        None => joined(&[b"L AUTHENTICATE ", name.as_bytes(), b"\r\n"]),
+    };
+    Begin::Sasl(line, Box::new(exchange))
 }
 
 /// ID with the client's address, under tag `I`, for a server that trusts this proxy's (the keys are Dovecot's).
@@ -68,55 +97,14 @@ pub(super) fn joined(parts: &[&[u8]]) -> Secret {
     Secret::from(whole)
 }
 
-impl<'a> Identity<'a> {
-    fn of(login: &'a LoginAs) -> Result<Option<Self>, Failure> {
-        let identity = match login {
-            LoginAs::Nobody => return Ok(None),
-            LoginAs::Password { authcid, authzid, password } => {
-                Self { authzid: authzid.as_deref().unwrap_or_default(), authcid, password }
-            }
-            LoginAs::Trusted { user, placeholder } => {
-                Self { authzid: "", authcid: user, password: placeholder }
-            }
-        };
-        let breaks = |part: &[u8]| part.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n'));
-        if breaks(identity.authzid.as_bytes())
-            || breaks(identity.authcid.as_bytes())
-            || breaks(identity.password.expose())
-        {
-            return Err(operator("no login name or password with a NUL or a line break can be sent to it"));
-        }
-        Ok(Some(identity))
-    }
-}
-
 fn operator(reason: &str) -> Failure {
     Failure::Operator(reason.to_owned())
 }
 
-/// RFC 4616, in the command itself where the server takes that (RFC 4959; part of RFC 9051).
-fn plain(identity: &Identity<'_>, server: &Capabilities) -> Pieces {
-    let response = sasl::plain_response(identity.authzid, identity.authcid, identity.password);
-    if server.has("SASL-IR") || server.has("IMAP4rev2") {
-        return Pieces::from([joined(&[b"L AUTHENTICATE PLAIN ", response.expose(), b"\r\n"])]);
-    }
-    Pieces::from([joined(&[b"L AUTHENTICATE PLAIN\r\n"]), joined(&[response.expose(), b"\r\n"])])
-}
-
-/// The prompts are not read: every server asks for the name first.
-fn authenticate_login(identity: &Identity<'_>) -> Pieces {
-    let line = |part: &[u8]| joined(&[sasl::login_response(part).expose(), b"\r\n"]);
-    Pieces::from([
-        joined(&[b"L AUTHENTICATE LOGIN\r\n"]),
-        line(identity.authcid.as_bytes()),
-        line(identity.password.expose()),
-    ])
-}
-
-fn login_command(identity: &Identity<'_>, server: &Capabilities) -> Pieces {
+fn login_command(name: &[u8], password: &[u8], server: &Capabilities) -> Pieces {
     let mut pieces = Pieces::new();
     let mut begun = joined(&[b"L LOGIN"]);
-    for part in [identity.authcid.as_bytes(), identity.password.expose()] {
+    for part in [name, password] {
         if is_quotable(part) {
             begun = joined(&[begun.expose(), b" ", quoted(part).expose()]);
             continue;

@@ -5,8 +5,8 @@ use super::capability::Capabilities;
 /// One response, read from its first line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Response<'a> {
-    /// `+`, with or without a space behind it, which some servers omit.
-    Continue,
+    /// `+`, with or without a space behind it, which some servers omit; and what stands behind that.
+    Continue(&'a [u8]),
     /// The end of a command.
     Tagged { tag: &'a [u8], condition: Condition, text: Text<'a> },
     /// A condition of the connection.
@@ -60,7 +60,9 @@ impl Text<'_> {
 /// Reads a response. `None` when it is none.
 pub(super) fn parse(line: &[u8]) -> Option<Response<'_>> {
     if line.first() == Some(&b'+') {
-        return matches!(line.get(1), None | Some(b' ')).then_some(Response::Continue);
+        let rest = line.get(1..).unwrap_or_default();
+        return matches!(rest.first(), None | Some(b' '))
+            .then(|| Response::Continue(rest.strip_prefix(b" ").unwrap_or(rest)));
     }
     let (tag, rest) = split_word(line);
     let (word, rest) = split_word(rest);
@@ -115,8 +117,8 @@ mod tests {
 
     #[test]
     fn a_continuation_needs_no_space() {
-        assert_eq!(parse(b"+"), Some(Response::Continue));
-        assert_eq!(parse(b"+ VXNlcm5hbWU6"), Some(Response::Continue));
+        assert_eq!(parse(b"+"), Some(Response::Continue(b"")));
+        assert_eq!(parse(b"+ VXNlcm5hbWU6"), Some(Response::Continue(b"VXNlcm5hbWU6")));
         assert_eq!(parse(b"+x OK"), None);
     }
 

@@ -3,7 +3,7 @@
 use super::{
     capability::Capabilities,
     literal,
-    login::{self, Pieces},
+    login::{self, Begin, Pieces},
     response::{self, Condition, Response, Text},
 };
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     proto::{
         Failure, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::{Lines, excerpt},
+        sasl::ClientExchange,
     },
 };
 
@@ -50,7 +51,9 @@ enum State {
     Handshake,
     /// CAPABILITY was sent before login, tag `C`.
     Capability,
-    /// The login was sent, tag `L`; these pieces of it are still to come.
+    /// AUTHENTICATE was sent, tag `L`.
+    Authenticate(Box<ClientExchange>),
+    /// LOGIN was sent, tag `L`; these pieces of it are still to come.
     Login(Pieces),
     /// The login succeeded, with ID unanswered.
     LoggedIn,
@@ -156,7 +159,7 @@ impl ImapUpstream {
                 Ok(())
             }
             Response::Data => Ok(()),
-            Response::Continue => self.next_piece(),
+            Response::Continue(text) => self.go_on(text),
             Response::Tagged { tag: b"I", .. } if self.id_outstanding => {
                 // Whatever it thinks of ID, the login does not hang on it.
                 self.id_outstanding = false;
@@ -207,22 +210,28 @@ impl ImapUpstream {
 
     fn log_in(&mut self) -> Outcome {
         let server = self.capabilities.take().unwrap_or_default();
-        let Some(mut pieces) = login::compose(&self.plan.login, &server)? else {
-            return self.ready(String::new(), &server);
+        let (first, state) = match login::begin(&self.plan, &server)? {
+            Begin::Nothing => return self.ready(String::new(), &server),
+            Begin::Sasl(line, exchange) => (line, State::Authenticate(exchange)),
+            Begin::Command(mut pieces) => (pieces.pop_front().unwrap_or_default(), State::Login(pieces)),
         };
-        let first = pieces.pop_front().unwrap_or_default();
         let id = self.plan.client.as_ref().filter(|_| self.plan.imap_id && server.has("ID")).map(login::id);
         self.id_outstanding = id.is_some();
         match id {
             Some(id) => self.send(login::joined(&[id.expose(), first.expose()])),
             None => self.send(first),
         }
-        self.state = State::Login(pieces);
+        self.state = state;
         Ok(())
     }
 
-    fn next_piece(&mut self) -> Outcome {
+    /// The server asks for more.
+    fn go_on(&mut self, text: &[u8]) -> Outcome {
         let piece = match &mut self.state {
+            State::Authenticate(exchange) => {
+                let response = exchange.answer(text)?;
+                Some(login::joined(&[response.expose(), b"\r\n"]))
+            }
             State::Login(pieces) => pieces.pop_front(),
             State::Greeting
             | State::StartTls
@@ -240,10 +249,16 @@ impl ImapUpstream {
 
     fn tagged(&mut self, tag: &[u8], condition: Condition, text: &Text<'_>) -> Outcome {
         let is_ok = condition == Condition::Ok;
-        match (&self.state, tag) {
+        match (&mut self.state, tag) {
             (State::StartTls, b"S") if is_ok => self.start_tls(),
             (State::StartTls, b"S") => Err(no_starttls()),
             (State::Capability, b"C") if is_ok && self.capabilities.is_some() => self.log_in(),
+            (State::Authenticate(exchange), b"L") if is_ok => {
+                exchange.accepted(None)?;
+                self.keep(text.capabilities());
+                self.logged_in()
+            }
+            (State::Authenticate(exchange), b"L") => Err(exchange.refused(refusal(condition, text))),
             (State::Login(pieces), b"L") if is_ok && !pieces.is_empty() => {
                 Err(protocol("it says that someone is logged in before it was told who"))
             }
@@ -306,6 +321,7 @@ impl Upstream for ImapUpstream {
         match self.state {
             State::Greeting
             | State::StartTls
+            | State::Authenticate(_)
             | State::Capability
             | State::Login(_)
             | State::LoggedIn
@@ -349,6 +365,10 @@ impl Upstream for ImapUpstream {
         self.literal = ServerLiteral::None;
         self.send(login::joined(&[b"C CAPABILITY\r\n"]));
         self.state = State::Capability;
+    }
+
+    fn is_costly(&self) -> bool {
+        matches!(&self.state, State::Authenticate(exchange) if exchange.is_costly())
     }
 }
 

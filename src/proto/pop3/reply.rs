@@ -9,7 +9,7 @@ use crate::proto::{
 pub(super) enum Reply<'a> {
     Ok(&'a [u8]),
     Error(&'a [u8]),
-    Prompt,
+    Prompt(&'a [u8]),
 }
 
 impl<'a> Reply<'a> {
@@ -22,7 +22,7 @@ impl<'a> Reply<'a> {
         match status {
             b"+OK" => Some(Self::Ok(text)),
             b"-ERR" => Some(Self::Error(text)),
-            b"+" => Some(Self::Prompt),
+            b"+" => Some(Self::Prompt(text)),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     proto::{
         Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::{Line, Lines, excerpt},
-        sasl::plain_response,
+        sasl::{self, ClientExchange, ClientMechanism},
     },
 };
 
@@ -44,10 +44,10 @@ enum State {
     /// How many lines of its list were read.
     CapaList(usize),
     User,
-    /// AUTH PLAIN was sent without its response.
-    AuthPrompt,
-    /// The password was sent.
-    Login,
+    /// PASS was sent.
+    Pass,
+    /// AUTH was sent.
+    Auth(Box<ClientExchange>),
     Ready,
     Failed(Failure),
 }
@@ -56,7 +56,8 @@ enum State {
 #[derive(Debug, Default)]
 struct Capabilities {
     xclient: bool,
-    plain: bool,
+    /// SASL mechanisms, upper case.
+    mechanisms: Vec<String>,
     offer: Offer,
 }
 
@@ -78,9 +79,9 @@ impl Pop3Upstream {
             return self.capability(text, count);
         }
         let Some(reply) = Reply::parse(text) else {
-            return Err(Failure::Protocol(format!("no POP3 reply: {}", self.without_echo(text))));
+            return Err(Failure::Protocol(format!("no POP3 reply: {}", excerpt(text))));
         };
-        match (&self.state, reply) {
+        match (&mut self.state, reply) {
             (State::Greeting, Reply::Ok(text)) => self.greeted(text),
             (State::Greeting, Reply::Error(text)) => {
                 Err(lasting_or_passing(text).unwrap_or_else(|| Failure::Temporary(excerpt(text))))
@@ -100,16 +101,26 @@ impl Pop3Upstream {
             // A server from before RFC 2449.
             (State::Capa, Reply::Error(_)) => self.log_in(),
             (State::User, Reply::Ok(_)) => self.send_password(),
-            (State::AuthPrompt, Reply::Prompt) => self.send_response(),
-            (State::User | State::AuthPrompt, Reply::Error(text)) => {
+            (State::User, Reply::Error(text)) => {
                 Err(lasting_or_passing(text).unwrap_or_else(|| Failure::Refused(excerpt(text))))
             }
-            (State::Login, Reply::Ok(_)) => {
+            (State::Pass, Reply::Ok(_)) => {
                 self.finish();
                 Ok(())
             }
-            (State::Login, Reply::Error(text)) => Err(self.refused(text)),
-            _ => Err(Failure::Protocol(format!("an unexpected reply: {}", self.without_echo(text)))),
+            (State::Pass, Reply::Error(text)) => Err(refused(text)),
+            (State::Auth(exchange), Reply::Prompt(challenge)) => {
+                let response = exchange.answer(challenge)?;
+                self.send(&[response.expose()]);
+                Ok(())
+            }
+            (State::Auth(exchange), Reply::Ok(_)) => {
+                exchange.accepted(None)?;
+                self.finish();
+                Ok(())
+            }
+            (State::Auth(exchange), Reply::Error(text)) => Err(exchange.refused(refused(text))),
+            _ => Err(Failure::Protocol(format!("an unexpected reply: {}", excerpt(text)))),
         }
     }
 
@@ -168,7 +179,7 @@ impl Pop3Upstream {
         let mut words = line.split(' ');
         let name = words.next().unwrap_or_default();
         if name.eq_ignore_ascii_case("SASL") {
-            self.capabilities.plain |= words.any(|mechanism| mechanism.eq_ignore_ascii_case("PLAIN"));
+            self.capabilities.mechanisms.extend(words.map(str::to_ascii_uppercase));
         } else if PROMISED.iter().any(|promised| promised.eq_ignore_ascii_case(name)) {
             self.capabilities.offer.lines.push(line.to_owned());
         }
@@ -176,52 +187,49 @@ impl Pop3Upstream {
     }
 
     fn log_in(&mut self) -> Result<(), Failure> {
-        let (authzid, name, password) = match &self.plan.login {
-            LoginAs::Nobody => {
-                self.finish();
-                return Ok(());
-            }
-            LoginAs::Password { authcid, authzid, password } => {
-                (authzid.as_deref().unwrap_or_default(), authcid, password)
-            }
-            LoginAs::Trusted { user, placeholder } => ("", user, placeholder),
-        };
-        if name.is_empty() || [authzid, name].iter().any(|name| name.chars().any(char::is_control)) {
-            return Err(operator("the login name is empty or holds a control character"));
+        let encrypted = self.plan.starttls || self.plan.sasl.encrypted;
+        let offers = |name: &str| self.capabilities.mechanisms.iter().any(|own| own == name);
+        match ClientExchange::choose(&self.plan.login, &self.plan.sasl, encrypted, offers)? {
+            Some(exchange) => self.send_auth(exchange),
+            None => self.send_user(),
         }
-        if password.expose().contains(&0) {
-            return Err(operator("the password holds a NUL"));
+    }
+
+    fn send_auth(&mut self, mut exchange: ClientExchange) -> Result<(), Failure> {
+        let command = [b"AUTH ", exchange.name().as_bytes()].concat();
+        let length = command.len().saturating_add(exchange.initial_len()).saturating_add(3);
+        // RFC 5034 §4: a longer initial response must not stand in the command.
+        let initial = if length <= COMMAND_LIMIT { exchange.initial() } else { None };
+        match &initial {
+            Some(response) => self.send(&[&command, b" ", response.expose()]),
+            None => self.send(&[&command]),
         }
-        if !self.capabilities.plain {
-            return self.send_user();
-        }
-        let response = plain_response(authzid, name, password);
-        let command = b"AUTH PLAIN";
-        if command.len().saturating_add(response.len()).saturating_add(3) <= COMMAND_LIMIT {
-            self.send(&[command, b" ", response.expose()]);
-            self.state = State::Login;
-        } else {
-            // RFC 5034 §4: a longer initial response must not stand in the command.
-            self.send(&[command]);
-            self.state = State::AuthPrompt;
-        }
+        self.state = State::Auth(Box::new(exchange));
         Ok(())
     }
 
     fn send_user(&mut self) -> Result<(), Failure> {
-        let name = match &self.plan.login {
-            LoginAs::Password { authzid: Some(_), .. } => {
-                return Err(operator("the login needs SASL PLAIN, which the mail server does not offer"));
+        let (name, password) = match &self.plan.login {
+            LoginAs::Nobody => {
+                self.finish();
+                return Ok(());
             }
-            LoginAs::Password { authcid: name, authzid: None, .. } | LoginAs::Trusted { user: name, .. } => {
-                name
+            LoginAs::Password { authcid, authzid: None, password } => (authcid, password),
+            LoginAs::Trusted { user, placeholder } => (user, placeholder),
+            LoginAs::Bearer { .. }
+            | LoginAs::External { .. }
+            | LoginAs::Password { authzid: Some(_), .. } => {
+                return Err(sasl::no_mechanism(&self.plan.login, &self.plan.sasl));
             }
-            LoginAs::Nobody => return Ok(()),
+            LoginAs::Xclient { .. } => return Err(operator("XCLIENT with a login name is for SMTP alone")),
         };
+        if !self.plan.sasl.allows(ClientMechanism::Login) {
+            return Err(sasl::no_mechanism(&self.plan.login, &self.plan.sasl));
+        }
         if name.contains(char::is_whitespace) {
             return Err(operator("the login name holds a space, which USER cannot carry"));
         }
-        if self.password().expose().iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
+        if password.expose().iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
             return Err(operator("the password holds a line end, which PASS cannot carry"));
         }
         let name = name.clone();
@@ -231,16 +239,15 @@ impl Pop3Upstream {
     }
 
     fn send_password(&mut self) -> Result<(), Failure> {
-        let password = self.password();
+        let password = match &self.plan.login {
+            LoginAs::Password { password, .. } => password.clone(),
+            LoginAs::Trusted { placeholder, .. } => placeholder.clone(),
+            LoginAs::Bearer { .. } | LoginAs::External { .. } | LoginAs::Nobody | LoginAs::Xclient { .. } => {
+                Secret::default()
+            }
+        };
         self.send(&[b"PASS ", password.expose()]);
-        self.state = State::Login;
-        Ok(())
-    }
-
-    fn send_response(&mut self) -> Result<(), Failure> {
-        let response = self.response();
-        self.send(&[response.expose()]);
-        self.state = State::Login;
+        self.state = State::Pass;
         Ok(())
     }
 
@@ -251,46 +258,6 @@ impl Pop3Upstream {
             ..Ready::default()
         }));
         self.state = State::Ready;
-    }
-
-    /// A refusal of the password (RFC 3206 §3).
-    fn refused(&self, text: &[u8]) -> Failure {
-        let said = self.without_echo(text);
-        match code(text) {
-            Some(Code::Auth) => Failure::WrongPassword(said),
-            Some(Code::Temporary) => Failure::Temporary(said),
-            Some(Code::Permanent) => Failure::Operator(said),
-            None => Failure::Refused(said),
-        }
-    }
-
-    /// Some servers repeat the command that they did not like.
-    fn without_echo(&self, text: &[u8]) -> String {
-        let echoes = |secret: &Secret| {
-            !secret.is_empty() && text.windows(secret.len()).any(|window| window == secret.expose())
-        };
-        if echoes(&self.password()) || echoes(&self.response()) {
-            return "(a text that repeats the password)".to_owned();
-        }
-        excerpt(text)
-    }
-
-    fn password(&self) -> Secret {
-        match &self.plan.login {
-            LoginAs::Nobody => Secret::default(),
-            LoginAs::Password { password, .. } => password.clone(),
-            LoginAs::Trusted { placeholder, .. } => placeholder.clone(),
-        }
-    }
-
-    fn response(&self) -> Secret {
-        match &self.plan.login {
-            LoginAs::Nobody => Secret::default(),
-            LoginAs::Password { authcid, authzid, password } => {
-                plain_response(authzid.as_deref().unwrap_or_default(), authcid, password)
-            }
-            LoginAs::Trusted { user, placeholder } => plain_response("", user, placeholder),
-        }
     }
 
     fn send(&mut self, parts: &[&[u8]]) {
@@ -338,6 +305,21 @@ impl Upstream for Pop3Upstream {
         if matches!(self.state, State::Handshake) {
             self.introduce();
         }
+    }
+
+    fn is_costly(&self) -> bool {
+        matches!(&self.state, State::Auth(exchange) if exchange.is_costly())
+    }
+}
+
+/// A refusal of the password (RFC 3206 §3).
+fn refused(text: &[u8]) -> Failure {
+    let said = excerpt(text);
+    match code(text) {
+        Some(Code::Auth) => Failure::WrongPassword(said),
+        Some(Code::Temporary) => Failure::Temporary(said),
+        Some(Code::Permanent) => Failure::Operator(said),
+        None => Failure::Refused(said),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     proto::{
         Failure, LoginAs, Offer, Ready, Upstream, UpstreamPlan, UpstreamStep,
         line::excerpt,
-        sasl::{login_response, plain_response},
+        sasl::{self, ClientExchange},
     },
 };
 
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// It sends one command at a time. The way is: greeting, EHLO, STARTTLS and EHLO when planned, XCLIENT and
 /// EHLO when planned and offered, AUTH, and EHLO once more: only its answer shows what the relayed client could
-/// do. A server that still offers XCLIENT there would let the client name another user, and is refused.
+/// do. [`LoginAs::Xclient`] needs no AUTH: XCLIENT itself names the user. A server that still offers XCLIENT there would let the client name another user, and is refused.
 #[derive(Debug)]
 pub struct SmtpUpstream {
     plan: UpstreamPlan,
@@ -37,19 +37,15 @@ pub struct SmtpUpstream {
     tls_done: bool,
     xclient_done: bool,
     logged_in: bool,
+    /// AUTH was sent.
+    exchange: Option<ClientExchange>,
 }
 
 /// Which reply is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// To AUTH with everything said.
-    AuthEnd,
-    /// 334 for PLAIN's response.
-    AuthPlain,
-    /// 334 for LOGIN's name.
-    AuthLogin,
-    /// 334 for LOGIN's password.
-    AuthPassword,
+    /// To AUTH, or to a response.
+    Auth,
     Banner,
     Done,
     /// To EHLO; with the client's own name, or with ours.
@@ -69,15 +65,19 @@ struct Reply {
 }
 
 impl Reply {
+    fn first(&self) -> &[u8] {
+        self.lines.first().map(Vec::as_slice).unwrap_or_default()
+    }
+
     fn text(&self) -> String {
-        let first = self.lines.first().map(Vec::as_slice).unwrap_or_default();
-        excerpt(format!("{} {}", self.code, String::from_utf8_lossy(first)).as_bytes())
+        excerpt(format!("{} {}", self.code, String::from_utf8_lossy(self.first())).as_bytes())
     }
 
     /// The enhanced status code that the reply begins with (RFC 2034 §4).
     fn has_enhanced(&self, code: &str) -> bool {
-        let first = self.lines.first().map(Vec::as_slice).unwrap_or_default();
-        first.strip_prefix(code.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b' ')))
+        self.first()
+            .strip_prefix(code.as_bytes())
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b' ')))
     }
 
     /// A refusal of anything but the login itself.
@@ -119,6 +119,7 @@ impl SmtpUpstream {
             tls_done: false,
             xclient_done: false,
             logged_in: false,
+            exchange: None,
         }
     }
 
@@ -165,16 +166,7 @@ impl SmtpUpstream {
             (State::StartTls, _) => self.fail(reply.failure("STARTTLS")),
             (State::Xclient, 220) => self.hello(false),
             (State::Xclient, _) => self.fail(reply.failure("XCLIENT")),
-            (State::AuthPlain, 334) => self.send_plain(),
-            (State::AuthLogin, 334) => self.send_login_name(),
-            (State::AuthPassword, 334) => self.send_login_password(),
-            (State::AuthEnd, 235) => {
-                self.logged_in = true;
-                self.hello(false);
-            }
-            (State::AuthEnd | State::AuthPlain | State::AuthLogin | State::AuthPassword, _) => {
-                self.fail(reply.login_failure());
-            }
+            (State::Auth, _) => self.auth_replied(reply),
             (State::Done | State::Tls, _) => self.fail(unasked()),
         }
     }
@@ -192,81 +184,80 @@ impl SmtpUpstream {
             }
             return self.send("STARTTLS\r\n".to_owned(), State::StartTls);
         }
-        if let Some(command) = self.xclient() {
-            self.xclient_done = true;
-            return self.send(command, State::Xclient);
+        match self.xclient() {
+            Ok(Some(command)) => {
+                self.xclient_done = true;
+                self.send(command, State::Xclient);
+            }
+            Ok(None) => self.log_in(),
+            Err(failure) => self.fail(failure),
         }
-        self.log_in();
     }
 
-    fn xclient(&self) -> Option<String> {
-        if self.xclient_done || !self.plan.xclient || matches!(self.plan.login, LoginAs::Nobody) {
-            return None;
+    fn xclient(&self) -> Result<Option<String>, Failure> {
+        if self.xclient_done {
+            return Ok(None);
         }
-        xclient::command(&self.parameters("XCLIENT")?, self.plan.client.as_ref()?)
+        let listed = self.parameters("XCLIENT");
+        if let LoginAs::Xclient { user } = &self.plan.login {
+            sasl::checked(&self.plan.login)?;
+            let listed = listed.unwrap_or_default();
+            let command = self.plan.client.as_ref().map(|client| xclient::login(&listed, client, user));
+            return command.unwrap_or_else(|| Err(no_client())).map(Some);
+        }
+        if !self.plan.xclient || matches!(self.plan.login, LoginAs::Nobody) {
+            return Ok(None);
+        }
+        let known = listed.zip(self.plan.client.as_ref());
+        Ok(known.and_then(|(listed, client)| xclient::command(&listed, client)))
     }
 
     fn log_in(&mut self) {
-        let (authzid, nul) = match &self.plan.login {
-            LoginAs::Nobody | LoginAs::Trusted { .. } => return self.ready(),
-            LoginAs::Password { authcid, authzid, password } => {
-                let name = authzid.as_deref().unwrap_or_default();
-                let parts = [authcid.as_bytes(), name.as_bytes(), password.expose()];
-                (authzid.is_some(), parts.iter().any(|part| part.contains(&0)))
+        if matches!(self.plan.login, LoginAs::Nobody | LoginAs::Trusted { .. } | LoginAs::Xclient { .. }) {
+            return self.ready();
+        }
+        let encrypted = self.tls_done || self.plan.sasl.encrypted;
+        let offers = |name: &str| self.offers_mechanism(name);
+        match ClientExchange::choose(&self.plan.login, &self.plan.sasl, encrypted, offers) {
+            Ok(Some(exchange)) => self.send_auth(exchange),
+            Ok(None) => self.fail(sasl::no_mechanism(&self.plan.login, &self.plan.sasl)),
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    fn send_auth(&mut self, mut exchange: ClientExchange) {
+        let name = exchange.name();
+        let length = b"AUTH  \r\n".len() + name.len() + exchange.initial_len();
+        let initial = if length <= Self::MAX_COMMAND { exchange.initial() } else { None };
+        self.exchange = Some(exchange);
+        match initial {
+            Some(response) => {
+                self.send_secret(&[b"AUTH ", name.as_bytes(), b" ", response.expose(), b"\r\n"], State::Auth);
             }
-        };
-        if nul {
-            let text = "SASL cannot carry a NUL in a name or password";
-            return self.fail(Failure::Operator(text.to_owned()));
+            None => self.send(format!("AUTH {name}\r\n"), State::Auth),
         }
-        if self.offers_mechanism("PLAIN") {
-            return self.auth_plain();
-        }
-        if self.offers_mechanism("LOGIN") && !authzid {
-            return self.send("AUTH LOGIN\r\n".to_owned(), State::AuthLogin);
-        }
-        let wanted =
-            if authzid { "PLAIN, which alone carries an authorization identity" } else { "PLAIN or LOGIN" };
-        self.fail(Failure::Operator(format!("AUTH {wanted} is needed and not offered")));
     }
 
-    fn auth_plain(&mut self) {
-        const COMMAND: &[u8] = b"AUTH PLAIN ";
-        let response = self.plain();
-        if COMMAND.len() + response.len() + 2 <= Self::MAX_COMMAND {
-            return self.send_secret(&[COMMAND, response.expose(), b"\r\n"], State::AuthEnd);
-        }
-        self.send("AUTH PLAIN\r\n".to_owned(), State::AuthPlain);
-    }
-
-    fn send_plain(&mut self) {
-        let response = self.plain();
-        self.send_secret(&[response.expose(), b"\r\n"], State::AuthEnd);
-    }
-
-    fn plain(&self) -> Secret {
-        match &self.plan.login {
-            LoginAs::Password { authcid, authzid, password } => {
-                plain_response(authzid.as_deref().unwrap_or_default(), authcid, password)
+    fn auth_replied(&mut self, reply: &Reply) {
+        let Some(exchange) = &mut self.exchange else { return self.fail(unasked()) };
+        match reply.code {
+            334 => match exchange.answer(reply.first()) {
+                Ok(response) => self.send_secret(&[response.expose(), b"\r\n"], State::Auth),
+                Err(failure) => self.fail(failure),
+            },
+            235 => match exchange.accepted(None) {
+                Ok(()) => {
+                    self.logged_in = true;
+                    self.exchange = None;
+                    self.hello(false);
+                }
+                Err(failure) => self.fail(failure),
+            },
+            _ => {
+                let failure = exchange.refused(reply.login_failure());
+                self.fail(failure);
             }
-            LoginAs::Nobody | LoginAs::Trusted { .. } => Secret::default(),
         }
-    }
-
-    fn send_login_name(&mut self) {
-        let response = match &self.plan.login {
-            LoginAs::Password { authcid, .. } => login_response(authcid.as_bytes()),
-            LoginAs::Nobody | LoginAs::Trusted { .. } => Secret::default(),
-        };
-        self.send_secret(&[response.expose(), b"\r\n"], State::AuthPassword);
-    }
-
-    fn send_login_password(&mut self) {
-        let response = match &self.plan.login {
-            LoginAs::Password { password, .. } => login_response(password.expose()),
-            LoginAs::Nobody | LoginAs::Trusted { .. } => Secret::default(),
-        };
-        self.send_secret(&[response.expose(), b"\r\n"], State::AuthEnd);
     }
 
     fn ready(&mut self) {
@@ -318,6 +309,10 @@ impl SmtpUpstream {
     }
 }
 
+fn no_client() -> Failure {
+    Failure::Operator("XCLIENT needs a client to speak of".to_owned())
+}
+
 fn unasked() -> Failure {
     Failure::Protocol("the server spoke unasked".to_owned())
 }
@@ -359,5 +354,9 @@ impl Upstream for SmtpUpstream {
         self.offered.clear();
         self.tls_done = true;
         self.hello(true);
+    }
+
+    fn is_costly(&self) -> bool {
+        self.exchange.as_ref().is_some_and(ClientExchange::is_costly)
     }
 }

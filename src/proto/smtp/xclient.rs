@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, net::IpAddr};
 
 use super::ehlo;
-use crate::proto::ClientFacts;
+use crate::proto::{ClientFacts, Failure};
 
 /// Longest command line, CRLF included; Postfix reads no longer one.
 const MAX_LINE: usize = 512;
@@ -11,20 +11,49 @@ const MAX_LINE: usize = 512;
 /// The command for a server that lists these attributes, with its CRLF. `None` when it does not list ADDR:
 /// without ADDR the server would go on to trust the connection, and the client behind it.
 pub(super) fn command(listed: &str, client: &ClientFacts) -> Option<String> {
-    let lists = |name: &str| listed.split_ascii_whitespace().any(|own| own.eq_ignore_ascii_case(name));
-    if !lists("ADDR") {
-        return None;
+    lists(listed, "ADDR").then(|| compose(listed, &attributes(client)))
+}
+
+/// The command that also says who is logged in. Everything is in this one: a second would take the login back.
+///
+/// # Errors
+/// [`Failure::Operator`] when the server does not take a login from this proxy, or the name is too long for it.
+pub(super) fn login(listed: &str, client: &ClientFacts, user: &str) -> Result<String, Failure> {
+    if !(lists(listed, "ADDR") && lists(listed, "LOGIN")) {
+        let text =
+            "it does not offer XCLIENT with ADDR and LOGIN to this proxy (smtpd_authorized_xclient_hosts)";
+        return Err(Failure::Operator(text.to_owned()));
     }
+    let mut all = vec![
+        ("ADDR", address(client.address.ip())),
+        ("LOGIN", user.to_owned()),
+        ("PROTO", "ESMTP".to_owned()),
+    ];
+    let login = format!(" LOGIN={}", xtext(user));
+    all.extend(attributes(client).into_iter().filter(|(name, _)| *name != "ADDR"));
+    let command = compose(listed, &all);
+    // What does not fit is left out, and this must not be.
+    if !command.contains(&login) {
+        return Err(Failure::Operator("the login name is too long for XCLIENT".to_owned()));
+    }
+    Ok(command)
+}
+
+fn lists(listed: &str, name: &str) -> bool {
+    listed.split_ascii_whitespace().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// Most needed first: what would make the line too long is left out.
+fn compose(listed: &str, attributes: &[(&'static str, String)]) -> String {
     let mut command = String::from("XCLIENT");
-    // Most needed first: what would make the line too long is left out.
-    for (name, value) in attributes(client) {
-        let attribute = format!(" {name}={}", xtext(&value));
-        if lists(name) && command.len() + attribute.len() + 2 <= MAX_LINE {
+    for (name, value) in attributes {
+        let attribute = format!(" {name}={}", xtext(value));
+        if lists(listed, name) && command.len() + attribute.len() + 2 <= MAX_LINE {
             command.push_str(&attribute);
         }
     }
     command.push_str("\r\n");
-    Some(command)
+    command
 }
 
 fn attributes(client: &ClientFacts) -> Vec<(&'static str, String)> {
@@ -82,6 +111,7 @@ mod tests {
             name: name.map(str::to_owned),
             session: SessionId::new(0xAB),
             encrypted: true,
+            tls: None,
             ttl: 4,
         }
     }

@@ -104,7 +104,7 @@ const SESSION: [(&str, &str); 6] = [
 
 impl PostgresAddress {
     /// For the driver.
-    pub(super) fn options(&self) -> PgConnectOptions {
+    pub fn options(&self) -> PgConnectOptions {
         let mut options = PgConnectOptions::new_without_pgpass()
             .port(self.port)
             .application_name("bearward")

@@ -22,6 +22,7 @@ mod outside;
 mod revocations;
 mod row;
 mod runner;
+mod secret;
 mod signing_key;
 mod user;
 

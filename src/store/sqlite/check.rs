@@ -5,7 +5,7 @@ use super::{
     device::device_of,
     fault::{corrupt, fault},
     row::{column, grant_columns, grant_of, hash_of, scope_of},
-    user,
+    secret, user,
 };
 use crate::{
     model::{CredentialKind, TokenKind},
@@ -22,7 +22,7 @@ struct Table {
     read: fn(&SqliteRow) -> Result<(), StoreError>,
 }
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     Table {
         name: "grants",
         page: concat!(
@@ -67,6 +67,13 @@ const TABLES: [Table; 7] = [
         page: "SELECT CAST(login AS BLOB) AS position, login, password, created_at, changed_at FROM users
                WHERE login > CAST(?1 AS TEXT) ORDER BY login LIMIT ?2",
         read: |row| user::user_of(row).map(drop),
+    },
+    Table {
+        name: "upstream secrets",
+        page: "SELECT CAST(user || char(9) || backend AS BLOB) AS position, user, backend, sealed, created_at
+               FROM upstream_secrets WHERE user || char(9) || backend > CAST(?1 AS TEXT)
+               ORDER BY user || char(9) || backend LIMIT ?2",
+        read: |row| secret::secret_of(row).map(drop),
     },
 ];
 

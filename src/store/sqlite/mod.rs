@@ -15,6 +15,7 @@ mod outside;
 mod plans;
 mod revocation;
 mod row;
+mod secret;
 mod signing_key;
 mod token;
 mod transaction;

@@ -2,7 +2,10 @@
 
 use bearward::{
     model::{Secret, SessionId},
-    proto::{ClientFacts, Failure, LoginAs, Upstream as _, UpstreamPlan, UpstreamStep, imap::ImapUpstream},
+    proto::{
+        ClientFacts, Failure, LoginAs, Upstream as _, UpstreamPlan, UpstreamStep, imap::ImapUpstream,
+        sasl::ClientPolicy,
+    },
 };
 
 pub(super) fn password(authcid: &str, password: &str) -> LoginAs {
@@ -21,6 +24,7 @@ pub(super) fn plan(login: LoginAs) -> UpstreamPlan {
         hostname: "proxy".into(),
         xclient: false,
         imap_id: true,
+        sasl: ClientPolicy::default(),
     }
 }
 
@@ -31,6 +35,7 @@ pub(super) fn client() -> ClientFacts {
         name: None,
         session: SessionId::new(0xab),
         encrypted: true,
+        tls: None,
         ttl: 6,
     }
 }

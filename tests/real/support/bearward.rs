@@ -17,8 +17,13 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Login {
     Authzid,
+    Bearer,
+    External,
     Master,
     Sealed,
+    Secret,
+    Trusted,
+    Xclient,
 }
 
 /// A running Bearward.
@@ -34,7 +39,8 @@ pub(crate) struct Bearward {
     _ports: Ports,
 }
 
-/// Where the backend's servers are, as the configuration writes them.
+/// Where the backend's servers are, as the configuration writes them; empty for what it does not speak.
+#[derive(Default)]
 pub(crate) struct Backend {
     pub(crate) imap: String,
     pub(crate) pop3: String,
@@ -53,17 +59,40 @@ impl Backend {
             more: "",
         }
     }
+
+    /// The protocols that the backend speaks, with their servers.
+    fn spoken(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [("imap", self.imap.as_str()), ("pop3", &self.pop3), ("smtp", &self.smtp)];
+        all.into_iter().filter(|(_, server)| !server.is_empty())
+    }
+
+    pub(crate) fn speaks(&self, protocol: &str) -> bool {
+        self.spoken().any(|(spoken, _)| spoken == protocol)
+    }
+}
+
+impl Target {
+    /// Protocol, port and TLS of each listener for what `backend` speaks.
+    fn listeners(&self, backend: &Backend) -> impl Iterator<Item = (&'static str, u16, &'static str)> {
+        let all = [
+            ("imap", self.imaps, "implicit"),
+            ("imap", self.imap, "starttls"),
+            ("pop3", self.pop3s, "implicit"),
+            ("smtp", self.smtps, "implicit"),
+            ("smtp", self.smtp, "starttls"),
+        ];
+        all.into_iter().filter(|(protocol, ..)| backend.speaks(protocol))
+    }
 }
 
 impl Bearward {
     /// Starts it in front of `servers`.
     pub(crate) fn start(servers: &Servers, login: Login) -> Self {
-        Self::start_with(servers, login, &Backend::encrypted(servers), "info")
+        Self::start_with(&servers.folder, login, &Backend::encrypted(servers), "info")
     }
 
     /// Starts it in front of `backend`, with a log as verbose as `log` says.
-    pub(crate) fn start_with(servers: &Servers, login: Login, backend: &Backend, log: &str) -> Self {
-        let folder = &servers.folder;
+    pub(crate) fn start_with(folder: &Folder, login: Login, backend: &Backend, log: &str) -> Self {
         let home = folder.sub("bearward");
         let (file, data, log_file) = (home.join("bearward.toml"), home.join("data"), home.join("log"));
         let mut ports = Ports::reserve();
@@ -76,14 +105,14 @@ impl Bearward {
             https: ports.take(),
         });
         let mut text = configuration(folder, &data, &target, login, backend, log);
-        listeners(&mut text, &xoauth2, "mechanisms = [\"XOAUTH2\"]");
+        listeners(&mut text, &xoauth2, backend, "mechanisms = [\"XOAUTH2\"]");
         fs::write(&file, text).unwrap();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_bearward"), "serve", "-c"]).arg(&file);
         let output = fs::File::create(&log_file).unwrap();
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut process = Process::spawn("bearward", &mut command);
-        for port in [target.imaps, target.imap, target.pop3s, target.smtps, target.smtp] {
+        for (_, port, _) in target.listeners(backend) {
             process.wait_for_port(port, || read(&log_file));
         }
         Self { target, xoauth2, file, data, log: log_file, login, _process: process, _ports: ports }
@@ -124,7 +153,13 @@ impl Bearward {
         let password = match self.login {
             Login::Sealed if user == ALICE => format!("{ALICE_PASSWORD}\n"),
             Login::Sealed => format!("{BOB_PASSWORD}\n"),
-            Login::Authzid | Login::Master => String::new(),
+            Login::Authzid
+            | Login::Bearer
+            | Login::External
+            | Login::Master
+            | Login::Secret
+            | Login::Trusted
+            | Login::Xclient => String::new(),
         };
         if self.login == Login::Sealed {
             arguments.push("--password-stdin");
@@ -149,7 +184,7 @@ fn configuration(
         data.display(),
         tls = tls.display(),
     );
-    listeners(&mut text, target, "");
+    listeners(&mut text, target, backend, "");
     let _ = writeln!(
         text,
         "[[listener]]\nprotocol = \"https\"\nbind = \"127.0.0.1:{}\"\ntls = \"implicit\"",
@@ -157,19 +192,27 @@ fn configuration(
     );
     let how = match login {
         Login::Authzid => "authzid",
+        Login::Bearer => "bearer",
+        Login::External => "external",
         Login::Master => "master",
         Login::Sealed => "sealed",
+        Login::Secret => "secret",
+        Login::Trusted => "trusted",
+        Login::Xclient => "xclient",
     };
-    let _ = writeln!(
-        text,
-        "[backend.main]\nimap = [\"{}\"]\npop3 = [\"{}\"]\nsmtp = [\"{}\"]\nlogin = \"{how}\"\n{}",
-        backend.imap, backend.pop3, backend.smtp, backend.more
-    );
-    if login != Login::Sealed {
+    let _ = writeln!(text, "[backend.main]\nlogin = \"{how}\"\n{}", backend.more);
+    for (protocol, server) in backend.spoken() {
+        let _ = writeln!(text, "{protocol} = [\"{server}\"]");
+    }
+    if matches!(login, Login::Authzid | Login::Master) {
         let _ =
             writeln!(text, "[backend.main.master]\nuser = \"{MASTER}\"\npassword = \"{MASTER_PASSWORD}\"");
     }
     let _ = writeln!(text, "[backend.main.tls]\nca = \"{}\"", folder.ca().display());
+    if login == Login::External {
+        let tls = tls.display();
+        let _ = writeln!(text, "certificate = \"{tls}/client.pem\"\nprivate_key = \"{tls}/client.key\"");
+    }
     let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
     // Some clients never answer an error challenge, and wait.
     let _ = writeln!(text, "[limits]\ndummy_response_timeout = \"1s\"");
@@ -178,14 +221,8 @@ fn configuration(
 }
 
 /// Writes the mail listeners of `target`, each with the line `more`.
-fn listeners(text: &mut String, target: &Target, more: &str) {
-    for (protocol, port, how) in [
-        ("imap", target.imaps, "implicit"),
-        ("imap", target.imap, "starttls"),
-        ("pop3", target.pop3s, "implicit"),
-        ("smtp", target.smtps, "implicit"),
-        ("smtp", target.smtp, "starttls"),
-    ] {
+fn listeners(text: &mut String, target: &Target, backend: &Backend, more: &str) {
+    for (protocol, port, how) in target.listeners(backend) {
         let _ = writeln!(
             text,
             "[[listener]]\nprotocol = \"{protocol}\"\nbind = \"127.0.0.1:{port}\"\ntls = \"{how}\"\n{more}"

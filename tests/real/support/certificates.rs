@@ -1,4 +1,4 @@
-//! A certificate authority and one server certificate, made for the test and gone with it.
+//! A certificate authority, a server's certificate and a client's, made for the test and gone with it.
 
 use std::{
     fs::{self, Permissions},
@@ -6,9 +6,10 @@ use std::{
     process::Command,
 };
 
-use super::Folder;
+use super::{Folder, MASTER};
 
-/// Makes `tls/ca.pem`, `tls/server.pem` and `tls/server.key` for localhost and mail.example.org.
+/// Makes `tls/ca.pem`, `tls/server.pem` and `tls/server.key` for localhost and mail.example.org, `tls/client.pem` and
+/// `tls/client.key` for the service account.
 pub(super) fn make(folder: &Folder) {
     let tls = folder.sub("tls");
     let openssl = |arguments: &str| {
@@ -26,6 +27,8 @@ pub(super) fn make(folder: &Folder) {
     openssl(
         "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile leaf.ext -out server.pem",
     );
+    openssl(&format!("req {key} -keyout client.key -out client.csr -subj /CN={MASTER}"));
+    openssl("x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out client.pem");
     // Read by the mail servers' own users; the folder is private to this machine and lives for seconds.
     fs::set_permissions(tls.join("server.key"), Permissions::from_mode(0o644)).unwrap();
 }

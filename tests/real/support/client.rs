@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::Servers;
+use super::Folder;
 
 /// Seconds that one client may take.
 const LIMIT: &str = "60";
@@ -59,8 +59,8 @@ impl Outcome {
 }
 
 /// Runs a client to its end; `input` is its standard input.
-pub(crate) fn run(servers: &Servers, program: &str, arguments: &[&str], input: Option<&Path>) -> Outcome {
-    let home = servers.folder.sub("home");
+pub(crate) fn run(folder: &Folder, program: &str, arguments: &[&str], input: Option<&Path>) -> Outcome {
+    let home = folder.sub("home");
     let input = input.map_or_else(Stdio::null, |path| fs::File::open(path).unwrap().into());
     let output = Command::new("timeout")
         .args(["-k", "2", LIMIT, program])
@@ -68,7 +68,7 @@ pub(crate) fn run(servers: &Servers, program: &str, arguments: &[&str], input: O
         .current_dir(&home)
         .env("HOME", &home)
         .env("TERM", "xterm")
-        .env("SSL_CERT_FILE", servers.folder.ca())
+        .env("SSL_CERT_FILE", folder.ca())
         .env_remove("SSL_CERT_DIR")
         .stdin(input)
         .output()
@@ -81,8 +81,8 @@ pub(crate) fn run(servers: &Servers, program: &str, arguments: &[&str], input: O
 }
 
 /// Runs one of the scripts beside the tests.
-pub(crate) fn python(servers: &Servers, script: &str, arguments: &[&str]) -> Outcome {
+pub(crate) fn python(folder: &Folder, script: &str, arguments: &[&str]) -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/python").join(script);
     let arguments: Vec<_> = [path.to_str().unwrap()].into_iter().chain(arguments.iter().copied()).collect();
-    run(servers, "python3", &arguments, None)
+    run(folder, "python3", &arguments, None)
 }

@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use super::{
-    ALICE, ALICE_PASSWORD, BOB, BOB_PASSWORD, Folder, MASTER, MASTER_PASSWORD, Ports, Process, as_user, read,
+    ALICE, ALICE_PASSWORD, BOB, BOB_PASSWORD, Folder, MASTER, MASTER_PASSWORD, Ports, Process, Taking,
+    as_user, read,
 };
 
 /// The user that all of Dovecot runs as; Debian's package makes it.
@@ -22,12 +23,21 @@ pub(crate) struct Dovecot {
     pub(crate) imap_behind_proxy: u16,
     pub(crate) pop3_behind_proxy: u16,
     log: PathBuf,
-    _process: Process,
+    home: PathBuf,
+    process: Process,
+}
+
+/// Where tokens are introspected (RFC 7662), and as whom.
+pub(crate) struct Introspection<'a> {
+    pub(crate) port: u16,
+    pub(crate) client: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) ca: &'a Path,
 }
 
 impl Dovecot {
-    /// Starts it. Submission is relayed to `relay`, a port of Postfix.
-    pub(super) fn start(folder: &Folder, ports: &mut Ports, relay: u16) -> Self {
+    /// Starts it. Submission is relayed to `relay`, a port of Postfix. `taking`: what it takes for a login.
+    pub(super) fn start(folder: &Folder, ports: &mut Ports, relay: u16, taking: Taking) -> Self {
         require_version();
         let home = folder.sub("dovecot");
         for name in ["mail", "run", "state"] {
@@ -68,17 +78,18 @@ impl Dovecot {
             service("anvil", ""),
             service("stats", ""),
         ];
+        let (mechanisms, first) = taken(taking, &home, &folder.path().join("tls"));
         let configuration = format!(
             "base_dir = {home}/run\nstate_dir = {home}/state\nlog_path = {home}/log\nauth_verbose = yes\n\
              protocols = imap pop3 lmtp submission\nlisten = 127.0.0.1\n\
              default_internal_user = {USER}\ndefault_internal_group = {USER}\ndefault_login_user = {USER}\n\
              ssl = yes\nssl_cert = <{tls}/server.pem\nssl_key = <{tls}/server.key\n\
-             disable_plaintext_auth = no\nauth_mechanisms = plain login\nauth_master_user_separator = *\n\
+             disable_plaintext_auth = no\nauth_mechanisms = {mechanisms}\nauth_master_user_separator = *\n\
              login_trusted_networks = 127.0.0.1\nhaproxy_trusted_networks = 127.0.0.1\n\
              mail_location = maildir:{home}/mail/%u\nfirst_valid_uid = 0\nmail_max_userip_connections = 200\n\
              submission_relay_host = 127.0.0.1\nsubmission_relay_port = {relay}\n\
              passdb {{\n  driver = passwd-file\n  args = {home}/masters\n  master = yes\n}}\n\
-             passdb {{\n  driver = passwd-file\n  args = {home}/users\n}}\n\
+             {first}passdb {{\n  driver = passwd-file\n  args = {home}/users\n}}\n\
              userdb {{\n  driver = static\n  args = uid={USER} gid={USER} home={home}/mail/%u allow_all_users=yes\n}}\n\
              {services}",
             home = home.display(),
@@ -98,12 +109,56 @@ impl Dovecot {
         let told = || read(&home.join("output")) + &read(&log);
         process.wait_for_port(imap, told);
         process.wait_for_port(lmtp, told);
-        Self { imap, pop3s, submission, lmtp, imap_behind_proxy, pop3_behind_proxy, log, _process: process }
+        Self { imap, pop3s, submission, lmtp, imap_behind_proxy, pop3_behind_proxy, log, home, process }
+    }
+
+    /// Tells it where to ask about tokens, and has it read that.
+    pub(crate) fn asks(&self, introspection: &Introspection<'_>) {
+        let Introspection { port, client, secret, ca } = introspection;
+        let text = format!(
+            "introspection_mode = post\nintrospection_url = https://{client}:{secret}@localhost:{port}/oauth/introspect\n\
+             username_attribute = username\nactive_attribute = active\nactive_value = true\n\
+             tls_ca_cert_file = {}\n",
+            ca.display()
+        );
+        fs::write(self.home.join("oauth2"), text).unwrap();
+        self.process.signal("HUP");
     }
 
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         read(&self.log)
+    }
+}
+
+/// Mechanisms, and the lines that stand before those for passwords.
+fn taken(taking: Taking, home: &Path, tls: &Path) -> (&'static str, String) {
+    match taking {
+        Taking::Passwords => ("plain login", String::new()),
+        Taking::Address => {
+            let trust = "passdb {\n  driver = static\n  args = nopassword=y allow_real_nets=127.0.0.1\n}\n";
+            ("plain login", trust.to_owned())
+        }
+        Taking::Certificate => {
+            fs::write(home.join("certified"), format!("{MASTER}:::::::nopassword=y\n")).unwrap();
+            let lines = format!(
+                "ssl_ca = <{tls}/ca.pem\nssl_verify_client_cert = yes\nssl_require_crl = no\n\
+                 auth_ssl_username_from_cert = yes\nssl_cert_username_field = commonName\n\
+                 passdb {{\n  driver = passwd-file\n  args = {home}/certified\n  master = yes\n  \
+                 mechanisms = external\n}}\n",
+                tls = tls.display(),
+                home = home.display(),
+            );
+            ("external", lines)
+        }
+        Taking::Tokens => {
+            fs::write(home.join("oauth2"), "introspection_url = https://localhost:1/\n").unwrap();
+            let lines = format!(
+                "passdb {{\n  driver = oauth2\n  mechanisms = oauthbearer xoauth2\n  args = {}/oauth2\n}}\n",
+                home.display()
+            );
+            ("oauthbearer xoauth2", lines)
+        }
     }
 }
 

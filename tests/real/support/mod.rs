@@ -6,11 +6,15 @@
 mod bearward;
 mod certificates;
 mod client;
+mod courier;
+mod cyrus;
 mod dovecot;
+mod exim;
 #[expect(dead_code, reason = "nothing here starts `bearward try`")]
 #[path = "../../support/ports.rs"]
 mod ports;
 mod postfix;
+mod unpacked;
 
 use std::{
     fs::{self, Permissions},
@@ -27,7 +31,10 @@ use tempfile::TempDir;
 pub(crate) use self::{
     bearward::{Backend, Bearward, Login},
     client::{Outcome, Target, python, run},
-    dovecot::Dovecot,
+    courier::Courier,
+    cyrus::Cyrus,
+    dovecot::{Dovecot, Introspection},
+    exim::Exim,
     ports::Ports,
     postfix::Postfix,
 };
@@ -61,15 +68,32 @@ pub(crate) struct Servers {
     _ports: Ports,
 }
 
+/// What Dovecot and Postfix take for a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// This machine's address, and any user.
+    Address,
+    /// A client certificate of the service account, which names the user for whom it acts. Dovecot alone.
+    Certificate,
+    Passwords,
+    /// Bearer tokens, which Dovecot asks an issuer about.
+    Tokens,
+}
+
 impl Servers {
     /// Starts both. `postfix_xclient`: whose XCLIENT Postfix takes.
     pub(crate) fn start(postfix_xclient: &str) -> Self {
+        Self::taking(Taking::Passwords, postfix_xclient)
+    }
+
+    /// Starts both, which take `taking`.
+    pub(crate) fn taking(taking: Taking, postfix_xclient: &str) -> Self {
         let folder = Folder::make();
         certificates::make(&folder);
         let mut ports = Ports::reserve();
         let postfix_ports = postfix::PostfixPorts::take(&mut ports);
-        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain);
-        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient);
+        let dovecot = Dovecot::start(&folder, &mut ports, postfix_ports.plain, taking);
+        let postfix = Postfix::start(&folder, postfix_ports, &dovecot, postfix_xclient, taking);
         Self { postfix, dovecot, folder, _ports: ports }
     }
 }

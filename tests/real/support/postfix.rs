@@ -7,7 +7,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use super::{Dovecot, Folder, Ports, Process, read};
+use super::{Dovecot, Folder, Ports, Process, Taking, read};
 
 pub(crate) struct PostfixPorts {
     /// Without authentication, for Dovecot's submission service to relay to.
@@ -31,8 +31,15 @@ pub(crate) struct Postfix {
 }
 
 impl Postfix {
-    /// Starts it. `xclient`: the addresses whose XCLIENT it takes.
-    pub(super) fn start(folder: &Folder, ports: PostfixPorts, dovecot: &Dovecot, xclient: &str) -> Self {
+    /// Starts it. `xclient`: the addresses whose XCLIENT it takes. `taking`: whether it relays for
+    /// this machine's address.
+    pub(super) fn start(
+        folder: &Folder,
+        ports: PostfixPorts,
+        dovecot: &Dovecot,
+        xclient: &str,
+        taking: Taking,
+    ) -> Self {
         let home = folder.sub("postfix");
         let etc = folder.sub("postfix/etc");
         make_queue(folder);
@@ -59,7 +66,7 @@ impl Postfix {
             tls = folder.path().join("tls").display(),
             sasl = folder.path().join("dovecot/sasl").display(),
         );
-        for (name, text) in [("main.cf", main), ("master.cf", services(&ports))] {
+        for (name, text) in [("main.cf", main), ("master.cf", services(&ports, taking))] {
             fs::write(etc.join(name), text).unwrap();
             // Postfix waits for a file that was changed just now to come to rest.
             fs::File::options().append(true).open(etc.join(name)).unwrap().set_modified(UNIX_EPOCH).unwrap();
@@ -104,9 +111,13 @@ fn make_queue(folder: &Folder) {
 
 /// `master.cf`: the three ports, and the services that a message passes on its way to Dovecot. Nothing is
 /// chrooted, because the folder holds no copy of the system's files.
-fn services(ports: &PostfixPorts) -> String {
-    let submission =
-        "  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_client_restrictions=permit_sasl_authenticated,reject\n";
+fn services(ports: &PostfixPorts, taking: Taking) -> String {
+    let submission = if taking == Taking::Address {
+        "  -o mynetworks=127.0.0.1\n  -o smtpd_client_restrictions=permit_mynetworks,reject\n  \
+         -o smtpd_relay_restrictions=permit_mynetworks,reject\n"
+    } else {
+        "  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_client_restrictions=permit_sasl_authenticated,reject\n"
+    };
     let mut text = format!(
         "127.0.0.1:{} inet n - n - - smtpd\n127.0.0.1:{} inet n - n - - smtpd\n{submission}\
          127.0.0.1:{} inet n - n - - smtpd\n{submission}  -o smtpd_upstream_proxy_protocol=haproxy\n",
