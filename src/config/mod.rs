@@ -43,7 +43,7 @@ use crate::{app, model::Protocol, upstream::Security};
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/bearward/bearward.toml", "config/bearward.toml"];
 
 /// Keys that stand in no section, and the sections.
-const TOP: [&str; 17] = [
+const TOP: &[&str] = &[
     "hostname",
     "data_dir",
     "tls",
@@ -53,6 +53,7 @@ const TOP: [&str; 17] = [
     "lookup",
     "issuer",
     "trusted_issuer",
+    "shared_mailboxes",
     "directory",
     "passwords",
     "session",
@@ -184,7 +185,7 @@ fn finish(
     mut document: Document<'_>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, ConfigError> {
-    environment::overlay(&mut document.root, environment, &TOP)?;
+    environment::overlay(&mut document.root, environment, TOP)?;
     let mut effective: raw::Root = reader::read(&document)?;
     let config = resolve::resolve(&document, &mut effective)?;
     Ok(Loaded { config, file: document.file.map(Path::to_owned), effective })

@@ -220,21 +220,54 @@ const SECTIONS: &[Section] = &[
         "TrustedIssuer",
         &[
             ("url", S("\"https://login.example.net/realms/main\"")),
+            ("preset", E("\"microsoft\"")),
             ("audience", S("[\"imap.example.org\"]")),
             ("validate", S("\"jwt\"")),
             ("login_claim", S("\"email\"")),
-            ("trust_email", S("false")),
+            ("login_template", E("\"{preferred_username}@example.net\"")),
+            ("login_lookup", E("\"people\"")),
+            ("trust_email", D),
             ("domains", S("[\"example.net\"]")),
-            ("allow_any_client", S("false")),
-            ("clients", S("[]")),
+            ("allow_any_client", D),
+            ("clients", D),
+            ("required_claims", D),
             ("client_id", S("\"bearward\"")),
             ("client_secret", S("\"…\"")),
-            ("client_secret_file", S("\"client.secret\"")),
-            ("scopes", S("{ imap = \"mail.imap\" }")),
-            ("algorithms", S("[\"RS256\", \"ES256\", \"EdDSA\"]")),
-            ("ca", S("\"certs/issuer-ca.pem\"")),
+            ("client_secret_file", E("\"client.secret\"")),
+            ("client_auth", E("\"basic\"")),
+            ("client_key", E("\"client.key\"")),
+            ("client_key_id", E("\"bearward-1\"")),
+            ("client_key_algorithm", D),
+            ("client_certificate", E("\"client.pem\"")),
+            ("scopes", E("{ imap = \"mail.imap\" }")),
+            ("scope_claims", D),
+            ("algorithms", D),
+            ("types", D),
+            ("also", D),
+            ("addresses_claim", E("\"email_aliases\"")),
+            ("groups_claim", D),
+            ("require_group", E("\"mail-users\"")),
+            ("mailboxes_claim", E("\"mailboxes\"")),
+            ("mailbox_group", E("\"mailbox:{mailbox}\"")),
+            ("fetch_userinfo", D),
+            ("sni", D),
+            ("listener", D),
+            ("discovery", E("\"https://login.example.net/discovery\"")),
+            ("jwks_uri", E("\"https://login.example.net/keys\"")),
+            ("introspection_endpoint", E("\"https://login.example.net/introspect\"")),
+            ("userinfo_endpoint", E("\"https://login.example.net/userinfo\"")),
+            ("tokeninfo_endpoint", E("\"https://login.example.net/tokeninfo\"")),
+            ("ca", E("\"certs/issuer-ca.pem\"")),
+            ("timeout", D),
+            ("concurrency", D),
+            ("leeway", D),
+            ("stale_keys", D),
+            ("cache", D),
+            ("lifetime", D),
+            ("recheck", E("\"5m\"")),
         ],
     ),
+    section("[shared_mailboxes]", "SharedMailboxes", &[("lookup", E("\"people\""))]),
     section("[directory]", "Directory", &[("source", D)]),
     section("[passwords]", "Passwords", &[("mode", D)]),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
@@ -355,6 +388,7 @@ fn defaults(name: &str) -> Value {
         "Backend" => serde_json::to_value(raw::Backend::default()),
         "BackendTls" => serde_json::to_value(raw::BackendTls::default()),
         "Root" => serde_json::to_value(raw::Root::default()),
+        "TrustedIssuer" => serde_json::to_value(raw::TrustedIssuer::default()),
         "Store" => {
             serde_json::to_value(raw::Store { url: Some(resolve::SQLITE.into()), ..raw::Store::default() })
         }
@@ -471,7 +505,7 @@ mod tests {
 
     #[test]
     fn the_keys_of_the_environment_are_those_of_the_file() {
-        let top: BTreeSet<String> = TOP.into_iter().map(str::to_owned).collect();
+        let top: BTreeSet<String> = TOP.iter().copied().map(str::to_owned).collect();
         assert_eq!(top, keys(schema().as_value()));
     }
 

@@ -240,10 +240,8 @@ fn a_fault_in_a_listener_is_one_sentence() {
 fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let cases = [
         ("[tls.acme]\ndirectory = \"https://a\"\n", "tls.acme"),
-        ("[[trusted_issuer]]\nurl = \"https://a\"\n", "trusted_issuer"),
         ("[directory]\nsource = [\"ldap\"]\n", "directory.source"),
         ("[passwords]\nmode = \"backend\"\n", "passwords.mode"),
-        ("[issuer]\nenabled = false\n", "issuer.enabled"),
     ];
     for (more, key) in cases {
         let error = read(&format!("{MINIMAL}{more}")).expect_err(more);
