@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::Parts;
+use super::{Parts, recheck};
 use crate::model::{Protocol, UnixTime};
 
 /// How often sessions are looked at for expiry and silence.
@@ -34,6 +34,7 @@ pub(super) fn start(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTr
     let run = Runner { parts, stop, tasks };
     run.every(SWEEP, |parts| async move { sweep(&parts) });
     tasks.spawn(follow_revocations(Arc::clone(parts), stop.clone()));
+    tasks.spawn(recheck::follow(Arc::clone(parts), stop.clone()));
     run.every(CERTIFICATES, |parts| async move {
         if parts.certificates.changed_on_disk() {
             reload_certificates(&parts);

@@ -204,6 +204,12 @@ impl Parts {
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
             issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
+            sign_outs: self
+                .config
+                .trusted
+                .iter()
+                .any(|issuer| issuer.client.is_some())
+                .then(|| Arc::clone(&self.shared.validator)),
             trusted: self.config.trusted.iter().map(|issuer| Arc::clone(&issuer.url)).collect(),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
             limits: web::Limits::default(),

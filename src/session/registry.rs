@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    model::{ClientId, GrantId, Login, Mechanism, Protocol, Right, SessionId, TokenHash, UnixTime},
+    model::{ClientId, GrantId, Login, Mechanism, Protocol, Right, Secret, SessionId, TokenHash, UnixTime},
     relay::{EndReason, Switch},
 };
 use dashmap::DashMap;
@@ -40,6 +40,8 @@ pub struct Live {
 pub struct Bound {
     /// What ends it early.
     pub right: Right,
+    /// The token, where its issuer is asked about it again while the session lives.
+    pub token: Option<Secret>,
     /// The user.
     pub login: Login,
     /// The OAuth client.
@@ -199,6 +201,7 @@ mod tests {
     fn bound(grant: GrantId, ends_at: Option<UnixTime>) -> Bound {
         Bound {
             right: Right::Grant { grant, token: TokenHash::new([0; 32]) },
+            token: None,
             login: Login::parse("alice@example.org").unwrap_or_else(|_| unreachable!("valid")),
             client: ClientId::open(),
             backend: "main".into(),

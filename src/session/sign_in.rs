@@ -261,6 +261,7 @@ fn bind(shared: &Shared, entry: &Entry, principal: &Principal, backend: &Arc<str
     };
     entry.bind(Bound {
         right: principal.right.clone(),
+        token: shared.validator.recheck_interval(&principal.issuer).map(|_| principal.token.clone()),
         login: principal.login.clone(),
         client: principal.client.clone(),
         backend: Arc::clone(backend),

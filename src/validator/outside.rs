@@ -140,6 +140,22 @@ impl Validator {
         issuer.ok_or(LogoutError::Issuer)?.logout(jwt, now).await
     }
 
+    /// Takes a logout token, and has every node end what it names.
+    ///
+    /// # Errors
+    /// [`LogoutError`]; where the store is to blame the same token is taken again.
+    pub async fn back_channel_logout(&self, jwt: &str, now: UnixTime) -> Result<LogoutOf, LogoutError> {
+        let logout = self.logout_token(jwt, now).await?;
+        for key in logout.keys() {
+            if let Err(error) = self.store.end_outside(&key, logout.at).await {
+                let issuer = self.trusted.iter().find(|issuer| issuer.config().url == logout.issuer);
+                issuer.into_iter().for_each(|issuer| issuer.take_again(&logout));
+                return Err(LogoutError::Store(error));
+            }
+        }
+        Ok(logout)
+    }
+
     /// Whether what a session hangs on at another issuer was ended there since `since`.
     pub(super) async fn outside_is_live(
         &self,

@@ -26,6 +26,7 @@ mod registration;
 mod reply;
 mod request;
 mod serve;
+mod sign_out;
 mod userinfo;
 
 use std::sync::Arc;
@@ -52,6 +53,7 @@ use self::{
 use crate::{
     issuer::{self, Issuer},
     telemetry::Metrics,
+    validator::Validator,
 };
 
 /// What the HTTPS listeners serve.
@@ -63,6 +65,8 @@ pub struct Site {
     pub issuer: Option<Arc<Issuer>>,
     /// The issuers elsewhere whose tokens the mail service takes.
     pub trusted: Vec<Arc<str>>,
+    /// Takes their word that somebody has signed out there; `None` where none of them knows us as a client.
+    pub sign_outs: Option<Arc<Validator>>,
     /// What mail clients can be set up with.
     pub endpoints: Vec<Endpoint>,
     /// How much of this server requests can take up.
@@ -94,6 +98,9 @@ pub fn router(site: Site) -> Router {
     let mut router = Router::new()
         .route("/", get(async move |request: Request| home.respond(Visit::of(&request).messages)))
         .route(STYLE_PATH, get(async || pages::style()));
+    if let Some(validator) = site.sign_outs {
+        router = router.merge(sign_out::routes(validator, site.limits.clone()));
+    }
     match site.issuer {
         Some(issuer) => {
             let mut house = House::new(site.hostname, issuer, site.limits, site.metrics);

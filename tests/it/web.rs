@@ -120,6 +120,7 @@ impl Web {
 
 fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
     Site {
+        sign_outs: None,
         trusted: Vec::new(),
         hostname: "mail.example.org".into(),
         issuer,

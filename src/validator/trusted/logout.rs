@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::{Fault, TrustedIssuer, metadata::Unverified};
 use crate::{
     model::UnixTime,
+    store::StoreError,
     token::{JoseError, check_times, sha256, time},
 };
 
@@ -33,6 +34,8 @@ pub struct LogoutOf {
     pub session: Option<Arc<str>>,
     /// When.
     pub at: UnixTime,
+    /// `jti` of the token.
+    pub(in crate::validator) id: String,
 }
 
 /// A logout token is not taken.
@@ -50,6 +53,9 @@ pub enum LogoutError {
     /// The issuer's keys cannot be read now.
     #[error("the issuer cannot be asked now: {0}")]
     Unreachable(String),
+    /// It cannot be kept now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Logout tokens that were taken, until they are too old to be taken again.
@@ -69,9 +75,18 @@ impl Replays {
         }
         taken.insert(key, until).is_none_or(|until| until <= now)
     }
+
+    fn forget(&self, jti: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&sha256(jti.as_bytes()));
+    }
 }
 
 impl TrustedIssuer {
+    /// A logout token could not be carried out: its issuer may send it again.
+    pub(in crate::validator) fn take_again(&self, logout: &LogoutOf) {
+        self.replays.forget(&logout.id);
+    }
+
     /// Whose sign-in a logout token of this issuer ends.
     pub(in crate::validator) async fn logout(
         &self,
@@ -126,6 +141,7 @@ impl TrustedIssuer {
             subject: subject.map(Into::into),
             session: session.map(Into::into),
             at,
+            id: jti,
         })
     }
 }
