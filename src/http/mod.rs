@@ -10,8 +10,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use reqwest::{Certificate, Identity, Method, Url, header::HeaderMap, redirect};
+use reqwest::{Certificate, Identity, Method, header::HeaderMap, redirect};
 use thiserror::Error;
+
+pub use reqwest::{Url, header};
 
 use crate::model::Secret;
 
@@ -138,8 +140,7 @@ impl Client {
         let method = if request.body.is_some() { Method::POST } else { Method::GET };
         let mut builder = self.inner.request(method, url.clone()).headers(request.headers);
         if let Some((content_type, body)) = request.body {
-            builder =
-                builder.header(reqwest::header::CONTENT_TYPE, content_type).body(body.expose().to_vec());
+            builder = builder.header(header::CONTENT_TYPE, content_type).body(body.expose().to_vec());
         }
         let lost = |error: reqwest::Error| HttpError::Unreachable(format!("{place}: {}", reason(&error)));
         let mut response = builder.send().await.map_err(lost)?;
