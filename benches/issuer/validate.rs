@@ -59,7 +59,7 @@ impl Filled {
     }
 }
 
-const REQUEST: Request<'static> = Request { protocol: Protocol::Imap, authzid: None, certificate: None };
+const REQUEST: Request<'static> = Request::new(Protocol::Imap);
 
 fn validator(store: &Arc<dyn Store>, cache_entries: usize) -> Result<Validator> {
     let config = Config { issuer: ISSUER.into(), audience: AUDIENCE.into(), cache_entries };

@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::{Config, storage::open_store};
 use crate::{
     lookup::{LookupError, Lookups, Query},
-    model::{Login, Protocol},
+    model::{Login, Protocol, UnixTime},
     telemetry::Metrics,
     tls::Certificates,
     upstream::{Backend, Backends},
+    validator::{TrustedIssuer, trusted},
 };
 
 /// A name that no directory should know (RFC 2606 §2).
@@ -30,6 +31,9 @@ pub struct CheckLine {
 /// Tries certificates, store and, unless `offline`, every look-up and every server of every backend.
 pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
     let mut lines = vec![certificates(config), store(config).await];
+    for issuer in &config.trusted {
+        lines.push(trusted(issuer, offline).await);
+    }
     lines.extend(lookups(config, offline).await);
     let metrics = Arc::new(Metrics::new());
     let backends = Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics);
@@ -48,6 +52,22 @@ pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
         Err(error) => lines.push(CheckLine::bad("backends", error.to_string())),
     }
     lines
+}
+
+/// Whether a trusted issuer's discovery document and keys can be read.
+async fn trusted(config: &trusted::Config, offline: bool) -> CheckLine {
+    let what = format!("trusted issuer {}", config.url);
+    let issuer = match TrustedIssuer::new(config.clone(), None) {
+        Ok(issuer) => issuer,
+        Err(error) => return CheckLine::bad(what, error.to_string()),
+    };
+    if offline {
+        return CheckLine::good(what, "files read; not asked (--offline)");
+    }
+    match issuer.probe(UnixTime::now()).await {
+        Ok(found) => CheckLine::good(what, found),
+        Err(fault) => CheckLine::bad(what, fault),
+    }
 }
 
 fn certificates(config: &Config) -> CheckLine {

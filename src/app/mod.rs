@@ -19,14 +19,17 @@ mod trial;
 pub use crate::web::qr_terminal;
 pub use check::{CheckLine, check};
 pub use control::grant_info;
-pub use parts::{AppError, Parts};
+pub use parts::{AppError, Parts, lone_validator};
 pub use serve::serve;
 pub use storage::open_store;
 pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, TrialUser, try_run};
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{admin, directory, issuer, limits, lookup, net, session, store, telemetry, tls, upstream};
+use crate::{
+    admin, directory, issuer, limits, lookup, net, session, store, telemetry, tls, upstream,
+    validator::trusted,
+};
 
 /// Everything that `serve` needs, checked.
 #[derive(Clone, Debug)]
@@ -47,6 +50,10 @@ pub struct Config {
     pub lookups: Vec<lookup::Config>,
     /// The built-in issuer.
     pub issuer: issuer::Config,
+    /// Issuers elsewhere whose tokens are taken too.
+    pub trusted: Vec<trusted::Config>,
+    /// The look-up of mailboxes that users share.
+    pub shared_mailboxes: Option<Arc<str>>,
     /// Who may sign in.
     pub directory: directory::Config,
     /// Live sessions.

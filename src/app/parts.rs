@@ -1,6 +1,7 @@
 //! Builds every part from its settings.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,17 +16,18 @@ use crate::{
         self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck, SecretError,
         Secrets,
     },
+    http::HttpError,
     issuer::{Issuer, IssuerError},
     limits::Connections,
     lookup::{Lookups, LookupsError},
-    model::{GrantId, Scope, UnixTime},
+    model::{GrantId, Protocol, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
-    session::{Registry, Shared},
+    session::{Issuers, KnownIssuer, Registry, Shared},
     store::{RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
     tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
     upstream::{Backends, BackendsError},
-    validator::{self, RefusalPolicy, Validator},
+    validator::{self, RefusalPolicy, ServerKey, TrustedIssuer, Validator},
     web,
 };
 
@@ -87,6 +89,9 @@ pub enum AppError {
     /// A socket cannot be bound.
     #[error("{0}")]
     Net(#[from] NetError),
+    /// A trusted issuer's files cannot be used.
+    #[error("a trusted issuer cannot be reached: {0}")]
+    Trusted(#[from] HttpError),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(io::Error),
@@ -122,22 +127,14 @@ impl Parts {
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
                 .await?
                 .with_directory(directory);
-        let settings = validator::Config {
-            issuer: Arc::clone(&config.issuer.url),
-            audience: config.issuer.audience().into(),
-            cache_entries: CACHED_TOKENS,
-        };
         let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
-        let validator = Arc::new(Validator::new(&settings, Arc::clone(&store), server_key));
+        let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS, &lookups)?);
         let shared = Arc::new(Shared {
             config: config.session.clone(),
             limits: config.limits.clone(),
             hostname: Arc::clone(&config.hostname),
-            issuer_url: Arc::clone(&config.issuer.url),
-            openid_configuration: openid_configuration(&config),
-            scope: Arc::from(Scope::MAIL),
+            issuers: issuers(&config, &metrics),
             validator,
-            validations: metrics.validations(&config.issuer.url),
             refusals: RefusalPolicy::new(),
             backends,
             lookups,
@@ -207,6 +204,7 @@ impl Parts {
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
             issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
+            trusted: self.config.trusted.iter().map(|issuer| Arc::clone(&issuer.url)).collect(),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
             limits: web::Limits::default(),
             metrics: Arc::clone(&self.shared.metrics),
@@ -246,7 +244,62 @@ fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
     })
 }
 
-fn openid_configuration(config: &Config) -> Option<Arc<str>> {
-    let url = config.issuer.url.trim_end_matches('/');
-    config.issuer.enabled.then(|| format!("{url}/.well-known/openid-configuration").into())
+/// The validator of these settings without a server around it, for commands.
+///
+/// # Errors
+/// [`AppError`] when a file that a trusted issuer or a look-up needs cannot be used.
+pub fn lone_validator(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    server_key: ServerKey,
+) -> Result<Validator, AppError> {
+    let lookups = Lookups::new(&config.lookups)?;
+    Ok(validator(config, store, server_key, 1, &lookups)?)
+}
+
+fn validator(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    server_key: ServerKey,
+    cache_entries: usize,
+    lookups: &Lookups,
+) -> Result<Validator, HttpError> {
+    let settings = validator::Config {
+        issuer: Arc::clone(&config.issuer.url),
+        audience: config.issuer.audience().into(),
+        cache_entries,
+    };
+    let named = |name: &Option<Arc<str>>| name.as_deref().and_then(|name| lookups.get(name));
+    let trusted = config
+        .trusted
+        .iter()
+        .map(|issuer| TrustedIssuer::new(issuer.clone(), named(&issuer.login_lookup)))
+        .collect::<Result<_, _>>()?;
+    let mut validator = Validator::new(&settings, Arc::clone(store), server_key).with_trusted(trusted);
+    if let Some(lookup) = named(&config.shared_mailboxes) {
+        validator = validator.with_shared_mailboxes(lookup);
+    }
+    Ok(if config.issuer.enabled { validator } else { validator.without_own() })
+}
+
+/// What sessions say of issuers.
+fn issuers(config: &Config, metrics: &Metrics) -> Issuers {
+    let known = |url: &Arc<str>, discovery: Option<String>| KnownIssuer {
+        url: Arc::clone(url),
+        openid_configuration: discovery
+            .unwrap_or_else(|| format!("{}/.well-known/openid-configuration", url.trim_end_matches('/')))
+            .into(),
+        domains: Vec::new(),
+        scopes: BTreeMap::new(),
+        validations: metrics.validations(url),
+    };
+    let trusted = config.trusted.iter().map(|issuer| {
+        let needed = |protocol| Some((protocol, Arc::from(issuer.scopes.needed(protocol)?)));
+        KnownIssuer {
+            domains: issuer.domains.clone(),
+            scopes: Protocol::ALL.into_iter().filter_map(needed).collect(),
+            ..known(&issuer.url, issuer.endpoints.discovery.as_ref().map(ToString::to_string))
+        }
+    });
+    Issuers::new(known(&config.issuer.url, None), config.issuer.enabled, trusted.collect())
 }

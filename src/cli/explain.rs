@@ -1,4 +1,4 @@
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use zeroize::Zeroizing;
@@ -10,7 +10,7 @@ use super::{
     table::{table, utc},
 };
 use crate::{
-    app::Config,
+    app::{self, Config},
     model::{Mechanism, Outcome, Protocol, Secret, UnixTime},
     proto::{
         Credentials,
@@ -18,7 +18,7 @@ use crate::{
     },
     telemetry::Clean,
     upstream::Login,
-    validator::{self, Explanation, Request, Step, StepResult, Validator},
+    validator::{Explanation, Request, Step, StepResult, Validator},
 };
 
 /// `explain`: the decision that a token or a SASL response would get.
@@ -54,7 +54,7 @@ async fn decide(
     token: &Secret,
     authzid: Option<&str>,
 ) -> Result<Explanation, Failure> {
-    let request = Request { protocol, authzid, certificate: None };
+    let request = Request { authzid, ..Request::new(protocol) };
     let mut explanation = validator(config).await?.explain(token, &request, UnixTime::now()).await;
     if explanation.outcome == Outcome::Ok {
         add_route(config, protocol, &mut explanation).await;
@@ -68,7 +68,7 @@ pub(super) async fn inspect(config: &Config, token: &str, output: Output) -> Res
     let validator = validator(config).await?;
     let mut first = None;
     for protocol in Protocol::ALL {
-        let request = Request { protocol, authzid: None, certificate: None };
+        let request = Request::new(protocol);
         let explanation = validator.explain(&token, &request, UnixTime::now()).await;
         if explanation.outcome != Outcome::InsufficientScope {
             print(&explanation, output);
@@ -89,17 +89,12 @@ fn argument(secret: String) -> Result<Secret, Failure> {
 
 async fn validator(config: &Config) -> Result<Validator, Failure> {
     let (store, key) = open::store(config).await?;
-    let settings = validator::Config {
-        issuer: Arc::clone(&config.issuer.url),
-        audience: config.issuer.audience().into(),
-        cache_entries: 1,
-    };
-    Ok(Validator::new(&settings, store, key))
+    app::lone_validator(config, &store, key).map_err(Failure::failed)
 }
 
 /// Where the session would go, for a token that is good.
 async fn add_route(config: &Config, protocol: Protocol, explanation: &mut Explanation) {
-    let Some(user) = &explanation.user else { return };
+    let Some(user) = explanation.mailbox.as_ref().or(explanation.user.as_ref()) else { return };
     let backends = match open::backends_of(config, user).await {
         Ok(backends) => backends,
         Err(failure) => {
@@ -176,7 +171,16 @@ const fn bad(step: &'static str, detail: String) -> Step {
 
 /// A decision that fell before any token was looked at.
 const fn refusal(outcome: Outcome, steps: Vec<Step>) -> Explanation {
-    Explanation { outcome, user: None, client_id: None, grant_id: None, scope: None, expires_at: None, steps }
+    Explanation {
+        outcome,
+        user: None,
+        mailbox: None,
+        client_id: None,
+        grant_id: None,
+        scope: None,
+        expires_at: None,
+        steps,
+    }
 }
 
 fn print(explanation: &Explanation, output: Output) {
@@ -197,6 +201,7 @@ fn print(explanation: &Explanation, output: Output) {
     let facts = [
         ("outcome", Some(explanation.outcome.to_string())),
         ("user", explanation.user.as_ref().map(ToString::to_string)),
+        ("mailbox", explanation.mailbox.as_ref().map(ToString::to_string)),
         ("client", explanation.client_id.as_ref().map(ToString::to_string)),
         ("grant", explanation.grant_id.as_ref().map(ToString::to_string)),
         ("scope", explanation.scope.as_ref().map(ToString::to_string)),

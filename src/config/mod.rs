@@ -43,7 +43,7 @@ use crate::{app, model::Protocol, upstream::Security};
 pub const DEFAULT_FILES: [&str; 2] = ["/etc/bearward/bearward.toml", "config/bearward.toml"];
 
 /// Keys that stand in no section, and the sections.
-const TOP: [&str; 16] = [
+const TOP: [&str; 17] = [
     "hostname",
     "data_dir",
     "tls",
@@ -53,6 +53,7 @@ const TOP: [&str; 16] = [
     "lookup",
     "issuer",
     "trusted_issuer",
+    "shared_mailboxes",
     "directory",
     "passwords",
     "session",

@@ -22,12 +22,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
             return not_yet(&format!("listener[{index}].proxy_protocol_from"), "taking PROXY headers");
         }
     }
-    if !raw.trusted_issuer.is_empty() {
-        return not_yet("trusted_issuer", "trusting another issuer");
-    }
-    if !raw.issuer.enabled {
-        return not_yet("issuer.enabled", "running without the built-in issuer");
-    }
     let is_built = |source: &DirectorySource| match source {
         DirectorySource::Backend | DirectorySource::Store => true,
         DirectorySource::DovecotAuth

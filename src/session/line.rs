@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Config, guards,
+    issuers::Issuers,
     registry::Registry,
     sign_in::{SignedIn, sign_in, spoiled},
 };
@@ -20,7 +21,7 @@ use crate::{
     net::{ListenerConfig, ListenerTls},
     proto::{self, Accepted, Answer, Banner, Close, FrontConfig, Question, Step, TlsFacts, TlsState},
     relay::{self, EndReason, RelayEnd},
-    telemetry::{Direction, Metrics, TlsVersion, Validations},
+    telemetry::{Direction, Metrics, TlsVersion},
     tls::{MailStream, ServerConfig, TlsError},
     upstream::Backends,
     validator::{RefusalPolicy, Validator},
@@ -35,16 +36,10 @@ pub struct Shared {
     pub limits: limits::Config,
     /// The public name.
     pub hostname: Arc<str>,
-    /// The issuer of the tokens, for the event.
-    pub issuer_url: Arc<str>,
-    /// The discovery document named in error challenges.
-    pub openid_configuration: Option<Arc<str>>,
-    /// The scope named in error challenges.
-    pub scope: Arc<str>,
+    /// The issuers of the tokens.
+    pub issuers: Issuers,
     /// Decides about tokens.
     pub validator: Arc<Validator>,
-    /// Counts its decisions.
-    pub validations: Validations,
     /// Decides when a refused mailbox password ends its grant.
     pub refusals: RefusalPolicy,
     /// Where sessions go.

@@ -14,10 +14,12 @@
 
 mod account;
 mod guards;
+mod issuers;
 mod line;
 mod registry;
 mod sign_in;
 
+pub use issuers::{Issuers, KnownIssuer};
 pub use line::{Front, Shared, run};
 pub use registry::{Bound, Entry, Live, Registry};
 

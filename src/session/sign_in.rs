@@ -43,6 +43,8 @@ struct Denied {
 struct Trail {
     user: Option<String>,
     client_id: Option<String>,
+    /// One of the configured ones, whatever the token says.
+    issuer: Option<Arc<str>>,
     backend: Option<Arc<str>>,
 }
 
@@ -69,7 +71,7 @@ pub(super) async fn sign_in(
         mechanism: Some(mechanism),
         user: trail.user.as_deref(),
         client_id: trail.client_id.as_deref(),
-        issuer: Some(&shared.issuer_url),
+        issuer: trail.issuer.as_deref(),
         backend: trail.backend.as_deref(),
         client_ip: connection.peer.ip(),
         outcome,
@@ -78,7 +80,7 @@ pub(super) async fn sign_in(
     };
     event.emit();
     shared.metrics.sign_in(&event);
-    result.map_err(|denied| refusal(shared, connection, denied.kind))
+    result.map_err(|denied| refusal(shared, connection, denied.kind, trail.user.as_deref()))
 }
 
 /// Writes the event of a sign-in that broke the protocol before there was anything to decide.
@@ -100,11 +102,13 @@ pub(super) fn spoiled(shared: &Shared, connection: &Connection, mechanism: Mecha
     shared.metrics.sign_in(&event);
 }
 
-fn refusal(shared: &Shared, connection: &Connection, kind: RefusalKind) -> Refusal {
+/// Names the issuer that serves the user's domain (RFC 7628 §3.2.2).
+fn refusal(shared: &Shared, connection: &Connection, kind: RefusalKind, user: Option<&str>) -> Refusal {
+    let challenge = shared.issuers.challenge(user, connection.protocol);
     Refusal {
         kind,
-        scope: Arc::clone(&shared.scope),
-        openid_configuration: shared.openid_configuration.clone(),
+        scope: challenge.scope,
+        openid_configuration: challenge.openid_configuration,
         session: connection.id,
     }
 }
@@ -192,10 +196,17 @@ async fn validate(
         }
     };
     trail.user = authzid.map(str::to_owned);
-    let request = Request { protocol: connection.protocol, authzid, certificate: connection.certificate };
+    let request = Request {
+        protocol: connection.protocol,
+        authzid,
+        certificate: connection.certificate,
+        sni: connection.sni.as_deref(),
+        listener: Some(connection.front.listener.bind),
+    };
     let validation = shared.validator.validate_noting(token, &request, now).await;
     let outcome = validation.result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok);
-    shared.validations.count(outcome, validation.cached);
+    shared.issuers.count(&validation.issuer, outcome, validation.cached);
+    trail.issuer = Some(validation.issuer);
     match validation.result {
         Ok(principal) => Ok((principal, validation.seen)),
         Err(rejection) => {
@@ -215,7 +226,7 @@ fn rejection_kind(rejection: &Rejection) -> RefusalKind {
         | Rejection::BoundElsewhere => RefusalKind::InvalidToken,
         Rejection::InsufficientScope => RefusalKind::InsufficientScope,
         Rejection::NotAuthorized => RefusalKind::NotAuthorized,
-        Rejection::Unavailable(_) => RefusalKind::Unavailable,
+        Rejection::Unavailable(_) | Rejection::Unreachable(_) => RefusalKind::Unavailable,
     }
 }
 

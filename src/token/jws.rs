@@ -11,9 +11,10 @@ use crate::model::UnixTime;
 pub const MAX_JWS: usize = 16 * 1024;
 
 /// What a compact JWS says before its signature is checked. Nothing of it may be believed.
-struct Header {
-    algorithm: Algorithm,
-    kid: Option<String>,
+pub(super) struct Header {
+    /// `alg` as it is written.
+    pub(super) algorithm: String,
+    pub(super) kid: Option<String>,
     typ: Option<String>,
 }
 
@@ -37,14 +38,13 @@ pub fn verify_jws(
         return Err(JoseError::TooLong);
     }
     let header = Header::parse(text)?;
-    if !allowed.contains(&header.algorithm) {
-        return Err(JoseError::Algorithm);
-    }
+    let algorithm = Algorithm::from_name(&header.algorithm).filter(|algorithm| allowed.contains(algorithm));
+    let Some(algorithm) = algorithm else { return Err(JoseError::Algorithm) };
     if typ.is_some_and(|taken| !header.is_of(taken)) {
         return Err(JoseError::Type);
     }
     let mut failure = JoseError::UnknownKey;
-    for key in keys.candidates(header.kid.as_deref(), header.algorithm) {
+    for key in keys.candidates(header.kid.as_deref(), algorithm) {
         match verify_with(text, &key.key, key.algorithm) {
             Ok(claims) => return Ok(claims),
             Err(error) => failure = error,
@@ -61,7 +61,26 @@ pub fn unverified_kid(text: &str) -> Result<Option<String>, JoseError> {
     if text.len() > MAX_JWS {
         return Err(JoseError::TooLong);
     }
-    Header::parse(text).map(|header| header.kid)
+    let header = Header::parse(text)?;
+    Algorithm::from_name(&header.algorithm).ok_or(JoseError::Algorithm)?;
+    Ok(header.kid)
+}
+
+/// The claims of a token whose signature nobody has checked: a hint for whom to ask about it, and no more.
+///
+/// # Errors
+/// [`JoseError::TooLong`], [`JoseError::Malformed`].
+pub fn unverified_claims(text: &str) -> Result<Map<String, Value>, JoseError> {
+    if text.len() > MAX_JWS {
+        return Err(JoseError::TooLong);
+    }
+    let mut parts = text.split('.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(JoseError::Malformed);
+    };
+    let octets = URL_SAFE_NO_PAD.decode(payload).map_err(|_| JoseError::Malformed)?;
+    serde_json::from_slice(&octets).map_err(|_| JoseError::Malformed)
 }
 
 /// Checks `exp`, `nbf` and `iat` (RFC 7519 §4.1), each with `leeway` for clocks that differ.
@@ -109,7 +128,7 @@ pub fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Un
 }
 
 impl Header {
-    fn parse(text: &str) -> Result<Self, JoseError> {
+    pub(super) fn parse(text: &str) -> Result<Self, JoseError> {
         let (encoded, rest) = text.split_once('.').ok_or(JoseError::Malformed)?;
         if rest.split('.').count() != 2 {
             return Err(JoseError::Malformed);
@@ -125,15 +144,19 @@ impl Header {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(JoseError::Malformed),
         };
-        let name = text("alg")?.ok_or(JoseError::Malformed)?;
-        let algorithm = Algorithm::from_name(&name).ok_or(JoseError::Algorithm)?;
+        let algorithm = text("alg")?.ok_or(JoseError::Malformed)?;
         Ok(Self { algorithm, kid: text("kid")?, typ: text("typ")? })
     }
 
     /// Whether it is of one of the types `taken`, compared as RFC 7515 §4.1.9 says.
-    fn is_of(&self, taken: &[&str]) -> bool {
+    pub(super) fn is_of<T: AsRef<str>>(&self, taken: &[T]) -> bool {
         let Some(typ) = self.typ.as_deref() else { return false };
-        taken.iter().any(|other| subtype(typ).eq_ignore_ascii_case(subtype(other)))
+        taken.iter().any(|other| subtype(typ).eq_ignore_ascii_case(subtype(other.as_ref())))
+    }
+
+    /// Whether it says no type at all (RFC 7519 §5.1 leaves that open).
+    pub(super) const fn is_untyped(&self) -> bool {
+        self.typ.is_none()
     }
 }
 
@@ -146,11 +169,21 @@ fn subtype(typ: &str) -> &str {
 }
 
 fn verify_with(text: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Map<String, Value>, JoseError> {
-    let mut validation = Validation::new(match algorithm {
+    let algorithm = match algorithm {
         Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
         Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
-    });
+    };
+    decode_with(text, key, algorithm)
+}
+
+/// Checks the signature alone, by the one algorithm given.
+pub(super) fn decode_with(
+    text: &str,
+    key: &DecodingKey,
+    algorithm: jsonwebtoken::Algorithm,
+) -> Result<Map<String, Value>, JoseError> {
+    let mut validation = Validation::new(algorithm);
     // Claims are the caller's to check: what must be there differs by the sort of token.
     validation.required_spec_claims = HashSet::new();
     validation.validate_exp = false;

@@ -1,5 +1,6 @@
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::DecodingKey;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Algorithm, JoseError, Jwk, jwk::KeyParameters};
 
 /// Members that only a private or shared key has (RFC 7518 §6, RFC 8037 §2).
-const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+pub(super) const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 const RSA_OCTETS: std::ops::RangeInclusive<usize> = 256..=512;
 /// Longer exponents only make verifying slow.
 const EXPONENT_OCTETS: usize = 4;
@@ -131,18 +132,22 @@ impl PublicKey {
 
     /// Whether `use`, `key_ops` and `alg`, where they are given, let it verify signatures (RFC 7517 §4.2-4.4).
     fn is_for_signatures(jwk: &Map<String, Value>, algorithm: Algorithm) -> Result<bool, JoseError> {
-        let operations = match jwk.get("key_ops") {
-            None => true,
-            Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
-            Some(_) => return Err(JoseError::KeySet("\"key_ops\" is no list")),
-        };
-        let usage = optional_text(jwk, "use")?.is_none_or(|usage| usage == "sig");
         let named = optional_text(jwk, "alg")?.is_none_or(|name| name == algorithm.as_str());
-        Ok(operations && usage && named)
+        Ok(may_verify(jwk)? && named)
     }
 }
 
-fn ed25519(public: Vec<u8>) -> Result<DecodingKey, JoseError> {
+/// Whether `use` and `key_ops`, where they are given, let it verify signatures (RFC 7517 §4.2, §4.3).
+pub(super) fn may_verify(jwk: &Map<String, Value>) -> Result<bool, JoseError> {
+    let operations = match jwk.get("key_ops") {
+        None => true,
+        Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
+        Some(_) => return Err(JoseError::KeySet("\"key_ops\" is no list")),
+    };
+    Ok(operations && optional_text(jwk, "use")?.is_none_or(|usage| usage == "sig"))
+}
+
+pub(super) fn ed25519(public: Vec<u8>) -> Result<DecodingKey, JoseError> {
     if public.len() != 32 {
         return Err(JoseError::KeySet("an Ed25519 key has 32 octets"));
     }
@@ -150,7 +155,7 @@ fn ed25519(public: Vec<u8>) -> Result<DecodingKey, JoseError> {
     Ok(DecodingKey::from_ed_der(&public))
 }
 
-fn p256(x: &[u8], y: &[u8]) -> Result<DecodingKey, JoseError> {
+pub(super) fn p256(x: &[u8], y: &[u8]) -> Result<DecodingKey, JoseError> {
     if x.len() != 32 || y.len() != 32 {
         return Err(JoseError::KeySet("a coordinate on P-256 has 32 octets"));
     }
@@ -160,7 +165,17 @@ fn p256(x: &[u8], y: &[u8]) -> Result<DecodingKey, JoseError> {
     Ok(DecodingKey::from_ec_der(&point))
 }
 
-fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, JoseError> {
+pub(super) fn p384(x: &[u8], y: &[u8]) -> Result<DecodingKey, JoseError> {
+    if x.len() != 48 || y.len() != 48 {
+        return Err(JoseError::KeySet("a coordinate on P-384 has 48 octets"));
+    }
+    let point = [&[4], x, y].concat();
+    ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, &point)
+        .map_err(|_| JoseError::KeySet("not a point on P-384"))?;
+    Ok(DecodingKey::from_ec_der(&point))
+}
+
+pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, JoseError> {
     let bare = |octets: &[u8]| octets.iter().copied().skip_while(|octet| *octet == 0).collect::<Vec<_>>();
     let (modulus, exponent) = (bare(modulus), bare(exponent));
     let first_bit_is_set = modulus.first().is_some_and(|octet| octet & 0x80 != 0);
@@ -181,7 +196,7 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<DecodingKey, JoseError> {
     Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
 }
 
-fn optional_text<'a>(
+pub(super) fn optional_text<'a>(
     jwk: &'a Map<String, Value>,
     member: &'static str,
 ) -> Result<Option<&'a str>, JoseError> {
@@ -192,7 +207,7 @@ fn optional_text<'a>(
     }
 }
 
-fn octets(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JoseError> {
+pub(super) fn octets(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JoseError> {
     decode(optional_text(jwk, member)?.ok_or(JoseError::KeySet("a key lacks one of its numbers"))?)
 }
 

@@ -16,23 +16,27 @@
 //! It must not do I/O, read the clock, or print what it holds.
 
 mod certificate;
+mod client_key;
 mod derive;
 mod jose_error;
 mod jwk;
 mod jws;
 mod key_set;
 mod opaque;
+mod outside;
 mod sealing;
 mod signing;
 mod user_code;
 
 pub use certificate::{base64url, certificate_thumbprint, parse_thumbprint, sha256};
+pub use client_key::ClientKey;
 pub use derive::{ServerKey, WrapKey};
 pub use jose_error::JoseError;
 pub use jwk::{Jwk, KeyParameters};
-pub use jws::{MAX_JWS, check_times, time, unverified_kid, verify_jws};
+pub use jws::{MAX_JWS, check_times, time, unverified_claims, unverified_kid, verify_jws};
 pub use key_set::PublicKeySet;
 pub use opaque::{InvalidToken, KeyPurpose, OpaqueToken};
+pub use outside::{OutsideAlgorithm, OutsideKeys, Verified};
 pub use sealing::{GrantKey, GrantPublicKey, SealContext};
 pub use signing::{Algorithm, SigningKey};
 pub use user_code::{InvalidUserCode, UserCode};

@@ -1,7 +1,7 @@
 //! What a record must stand up to, in this order.
 
 use super::{
-    Rejection, Request, end_of,
+    Rejection, Request, delegation, end_of,
     explain::{StepName, Trace},
 };
 use crate::{
@@ -51,7 +51,16 @@ pub(super) fn binding(
     request: &Request<'_>,
     trace: &mut Trace,
 ) -> Result<(), Rejection> {
-    match (record.certificate, request.certificate) {
+    bound(record.certificate, request, trace)
+}
+
+/// The same for the certificate alone.
+pub(super) fn bound(
+    certificate: Option<[u8; 32]>,
+    request: &Request<'_>,
+    trace: &mut Trace,
+) -> Result<(), Rejection> {
+    match (certificate, request.certificate) {
         (None, _) => {
             trace.pass(StepName::Binding, || "it is bound to no certificate".to_owned());
             Ok(())
@@ -71,35 +80,17 @@ pub(super) fn binding(
     }
 }
 
-/// Whose mailbox it may open of those that are asked for.
-pub(super) fn identity(
+/// Whether it is a service client's, which has no mailbox of its own.
+pub(super) fn is_of_service(record: &TokenRecord) -> bool {
+    record.grant.user.is_client() || !record.grant.mailboxes.is_empty()
+}
+
+/// A service client has no mailbox of its own: it says which of those that it may open.
+pub(super) fn mailbox_of_service(
     record: &TokenRecord,
     request: &Request<'_>,
     trace: &mut Trace,
 ) -> Result<Login, Rejection> {
-    let user = &record.grant.user;
-    if user.is_client() || !record.grant.mailboxes.is_empty() {
-        return mailbox(record, request, trace);
-    }
-    let Some(authzid) = request.authzid else {
-        trace.pass(StepName::Identity, || format!("none asked for; the token's is {user}"));
-        return Ok(user.clone());
-    };
-    match Login::parse(authzid) {
-        Ok(login) if login == *user => {
-            trace.pass(StepName::Identity, || format!("{login} is the token's user"));
-            Ok(login)
-        }
-        Ok(login) => {
-            let detail = format!("asked for {login}, the token's user is {user}");
-            trace.fail(StepName::Identity, Rejection::NotAuthorized, detail)
-        }
-        Err(error) => trace.fail(StepName::Identity, Rejection::NotAuthorized, error.to_string()),
-    }
-}
-
-/// A service client has no mailbox of its own: it says which of those that it may open.
-fn mailbox(record: &TokenRecord, request: &Request<'_>, trace: &mut Trace) -> Result<Login, Rejection> {
     let client = &record.grant.client;
     let Some(authzid) = request.authzid else {
         let detail = format!("service client {client} must name a mailbox");
@@ -109,25 +100,12 @@ fn mailbox(record: &TokenRecord, request: &Request<'_>, trace: &mut Trace) -> Re
         Ok(login) => login,
         Err(error) => return trace.fail(StepName::Identity, Rejection::NotAuthorized, error.to_string()),
     };
-    if !login.is_client() && record.grant.mailboxes.iter().any(|entry| covers(entry, &login)) {
+    if !login.is_client() && record.grant.mailboxes.iter().any(|entry| delegation::covers(entry, &login)) {
         trace.pass(StepName::Identity, || format!("service client {client} may open {login}"));
         return Ok(login);
     }
     let detail = format!("service client {client} may not open {login}");
     trace.fail(StepName::Identity, Rejection::NotAuthorized, detail)
-}
-
-/// Whether `entry`, a login name or `*@domain`, names the mailbox. A name with a star in it is never meant by a
-/// whole domain: mail servers split names at it.
-fn covers(entry: &str, login: &Login) -> bool {
-    match entry.strip_prefix("*@") {
-        Some(domain) => {
-            login.domain().is_some_and(|own| own.eq_ignore_ascii_case(domain))
-                && !login.local().is_empty()
-                && !login.local().contains('*')
-        }
-        None => Login::parse(entry).is_ok_and(|named| named == *login),
-    }
 }
 
 /// That it is for this protocol.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Serialize, Serializer};
 
 use super::Rejection;
@@ -14,6 +16,8 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// The token's user, when the token is known.
     pub user: Option<Login>,
+    /// The mailbox that it opens, when it was decided.
+    pub mailbox: Option<Login>,
     /// The client that it was given to.
     pub client_id: Option<ClientId>,
     /// The grant that it hangs on.
@@ -52,14 +56,20 @@ pub(super) enum StepName {
     Audience,
     Binding,
     Claims,
+    Client,
+    Delegation,
     Expiry,
     Format,
     Identity,
+    Introspection,
+    Issuer,
+    Login,
     Lookup,
     Revocation,
     Scope,
     Secrets,
     Signature,
+    Userinfo,
 }
 
 impl StepName {
@@ -68,14 +78,20 @@ impl StepName {
             Self::Audience => "audience",
             Self::Binding => "binding",
             Self::Claims => "claims",
+            Self::Client => "client",
+            Self::Delegation => "delegation",
             Self::Expiry => "expiry",
             Self::Format => "format",
             Self::Identity => "identity",
+            Self::Introspection => "introspection",
+            Self::Issuer => "issuer",
+            Self::Login => "login",
             Self::Lookup => "lookup",
             Self::Revocation => "revocation",
             Self::Scope => "scope",
             Self::Secrets => "secrets",
             Self::Signature => "signature",
+            Self::Userinfo => "userinfo",
         }
     }
 }
@@ -84,6 +100,8 @@ impl StepName {
 pub(super) struct Trace {
     /// Whether the cache answered.
     pub(super) cached: bool,
+    /// Whose token it is, when it is another issuer's.
+    pub(super) issuer: Option<Arc<str>>,
     notes: Option<Notes>,
 }
 
@@ -95,19 +113,20 @@ struct Notes {
 
 struct Known {
     user: Login,
+    mailbox: Option<Login>,
     client: ClientId,
-    grant: GrantId,
+    grant: Option<GrantId>,
     scope: Scope,
     expires_at: UnixTime,
 }
 
 impl Trace {
     pub(super) const fn off() -> Self {
-        Self { cached: false, notes: None }
+        Self { cached: false, issuer: None, notes: None }
     }
 
     pub(super) fn on() -> Self {
-        Self { cached: false, notes: Some(Notes::default()) }
+        Self { cached: false, issuer: None, notes: Some(Notes::default()) }
     }
 
     pub(super) fn pass(&mut self, step: StepName, detail: impl FnOnce() -> String) {
@@ -132,11 +151,38 @@ impl Trace {
         if let Some(notes) = &mut self.notes {
             notes.known = Some(Known {
                 user: record.grant.user.clone(),
+                mailbox: None,
                 client: record.grant.client.clone(),
-                grant: record.grant.id,
+                grant: Some(record.grant.id),
                 scope: record.scope.clone(),
                 expires_at: super::end_of(record),
             });
+        }
+    }
+
+    /// The same for a token of another issuer.
+    pub(super) fn found_outside(
+        &mut self,
+        user: &Login,
+        client: &ClientId,
+        scope: &Scope,
+        expires_at: UnixTime,
+    ) {
+        if let Some(notes) = &mut self.notes {
+            notes.known = Some(Known {
+                user: user.clone(),
+                mailbox: None,
+                client: client.clone(),
+                grant: None,
+                scope: scope.clone(),
+                expires_at,
+            });
+        }
+    }
+
+    pub(super) fn opens(&mut self, mailbox: &Login) {
+        if let Some(known) = self.notes.as_mut().and_then(|notes| notes.known.as_mut()) {
+            known.mailbox = Some(mailbox.clone());
         }
     }
 
@@ -154,7 +200,8 @@ impl Trace {
             outcome,
             user: known.as_ref().map(|known| known.user.clone()),
             client_id: known.as_ref().map(|known| known.client.clone()),
-            grant_id: known.as_ref().map(|known| known.grant),
+            mailbox: known.as_ref().and_then(|known| known.mailbox.clone()),
+            grant_id: known.as_ref().and_then(|known| known.grant),
             expires_at: known.as_ref().map(|known| known.expires_at),
             scope: known.map(|known| known.scope),
             steps,

@@ -54,9 +54,9 @@ impl Validator {
         };
         trace.pass(StepName::Format, || "in the form of a JWT".to_owned());
         let record = self.record_of_jwt(text, now, trace).await?;
-        let login = self.check(&record, request, now, trace)?;
+        let who = self.check(&record, request, now, trace).await?;
         trace.pass(StepName::Secrets, || "a JWT opens no sealed password".to_owned());
-        Ok(self.principal(&record, login, token, Vec::new()))
+        Ok(self.principal(&record, who, token, Vec::new()))
     }
 
     /// A JWT with its grant. It is cached no longer than its key may be used unseen: then the signature is looked

@@ -1,4 +1,4 @@
-//! From a bearer token to a [`Principal`], or a typed refusal.
+//! From a bearer token, of the built-in issuer or of a trusted one, to a [`Principal`], or a typed refusal.
 //!
 //! What holds:
 //! - The checks run in an order in which a refusal tells nothing about anybody else: whoever shows a dead or
@@ -14,22 +14,27 @@
 
 mod cache;
 mod checks;
+mod choice;
+mod delegation;
 mod explain;
 mod jwt;
 mod keys;
+mod outside;
 mod refusal;
+mod rejection;
+pub mod trusted;
 
-use std::sync::Arc;
-
-use thiserror::Error;
+use std::{net::SocketAddr, sync::Arc};
 
 use self::{
     cache::{Generation, RecordCache},
+    choice::Choice,
     explain::{StepName, Trace},
     jwt::looks_like_jwt,
     keys::VerificationKeys,
 };
 use crate::{
+    lookup::Lookup,
     model::{
         GrantId, Login, Outcome, Principal, Protocol, Right, SealedPassword, Secret, TokenHash, TokenKind,
         UnixTime,
@@ -44,7 +49,10 @@ pub use crate::{
     token::ServerKey,
 };
 pub use explain::{Explanation, Step, StepResult};
+pub use outside::Recheck;
 pub use refusal::{PasswordRefusal, RefusalPolicy, Verdict};
+pub use rejection::Rejection;
+pub use trusted::{LogoutError, LogoutOf, TrustedIssuer};
 
 /// Settings of a [`Validator`].
 #[derive(Clone, Debug)]
@@ -66,53 +74,16 @@ pub struct Request<'a> {
     pub authzid: Option<&'a str>,
     /// SHA-256 of the certificate that the client has proved to hold on this connection.
     pub certificate: Option<[u8; 32]>,
+    /// The name that the client asked for in the TLS handshake.
+    pub sni: Option<&'a str>,
+    /// The listener that it came to.
+    pub listener: Option<SocketAddr>,
 }
 
-/// Why a token is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Rejection {
-    /// It is no token of this server, or was cut or mistyped.
-    #[error("the token is malformed")]
-    Malformed,
-    /// This server does not know it.
-    #[error("the token is unknown")]
-    Unknown,
-    /// It, or its grant, is past its end.
-    #[error("the token has expired")]
-    Expired,
-    /// It, or its grant, was ended early.
-    #[error("the token was revoked")]
-    Revoked,
-    /// It is for another service.
-    #[error("the token is for another service")]
-    WrongAudience,
-    /// It is bound to a certificate that the connection has not shown, or to a key that it cannot show
-    /// (RFC 8705 §3, RFC 9449 §7.2).
-    #[error("the token is bound to a key that the connection has not shown")]
-    BoundElsewhere,
-    /// It is not for this protocol.
-    #[error("the token lacks the scope of this protocol")]
-    InsufficientScope,
-    /// It may not act as the authorization identity asked for.
-    #[error("the token does not speak for the user asked for")]
-    NotAuthorized,
-    /// It cannot be told now; the token is not to blame.
-    #[error("the token cannot be validated now: {0}")]
-    Unavailable(#[from] StoreError),
-}
-
-impl Rejection {
-    /// How the sign-in ends.
-    pub const fn outcome(&self) -> Outcome {
-        match self {
-            Self::Malformed | Self::Unknown | Self::Revoked | Self::WrongAudience | Self::BoundElsewhere => {
-                Outcome::InvalidToken
-            }
-            Self::Expired => Outcome::Expired,
-            Self::InsufficientScope => Outcome::InsufficientScope,
-            Self::NotAuthorized => Outcome::Policy,
-            Self::Unavailable(_) => Outcome::IssuerUnreachable,
-        }
+impl Request<'_> {
+    /// On a connection of which nothing is known.
+    pub const fn new(protocol: Protocol) -> Self {
+        Self { protocol, authzid: None, certificate: None, sni: None, listener: None }
     }
 }
 
@@ -123,15 +94,21 @@ pub struct Validation {
     pub result: Result<Principal, Rejection>,
     /// Whether it was given without asking the store.
     pub cached: bool,
+    /// The URL of the issuer that was found to decide: one of the configured ones, whatever the token says.
+    pub issuer: Arc<str>,
     /// When, for [`Validator::is_still_live`].
     pub seen: Seen,
 }
 
 /// A moment in the order of revocations that this process knows of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen(Generation);
+pub struct Seen(Generation, UnixTime);
 
-/// Validates the tokens of the built-in issuer, opaque ones and those in JWT form (RFC 9068).
+/// How far the clock of another issuer, which says when somebody signed out there, may be behind.
+const BEHIND: i64 = 60;
+
+/// Validates the tokens of the built-in issuer, opaque ones and those in JWT form (RFC 9068), and those of trusted
+/// issuers.
 pub struct Validator {
     store: Arc<dyn Store>,
     server_key: ServerKey,
@@ -142,6 +119,11 @@ pub struct Validator {
     /// The same for JWTs, under a hash of their text. Which row a text belongs to is not kept, so the end of any one
     /// token empties it.
     jwts: RecordCache,
+    /// Whether tokens of the built-in issuer are taken.
+    is_issuing: bool,
+    trusted: Vec<Arc<TrustedIssuer>>,
+    /// Knows which mailboxes of others a user may open.
+    shared_mailboxes: Option<Arc<dyn Lookup>>,
 }
 
 impl Validator {
@@ -151,7 +133,44 @@ impl Validator {
         let jwts = RecordCache::new(config.cache_entries);
         let keys = VerificationKeys::new(Arc::clone(&store), server_key.clone());
         let (issuer, audience) = (Arc::clone(&config.issuer), Arc::clone(&config.audience));
-        Self { store, server_key, issuer, audience, keys, cache, jwts }
+        Self {
+            store,
+            server_key,
+            issuer,
+            audience,
+            keys,
+            cache,
+            jwts,
+            is_issuing: true,
+            trusted: Vec::new(),
+            shared_mailboxes: None,
+        }
+    }
+
+    /// Takes tokens of these issuers too.
+    #[must_use]
+    pub fn with_trusted(mut self, trusted: Vec<TrustedIssuer>) -> Self {
+        self.trusted = trusted.into_iter().map(Arc::new).collect();
+        self
+    }
+
+    /// Takes no tokens of the built-in issuer.
+    #[must_use]
+    pub const fn without_own(mut self) -> Self {
+        self.is_issuing = false;
+        self
+    }
+
+    /// Lets users open the mailboxes of others that a look-up says.
+    #[must_use]
+    pub fn with_shared_mailboxes(mut self, lookup: Arc<dyn Lookup>) -> Self {
+        self.shared_mailboxes = Some(lookup);
+        self
+    }
+
+    /// The trusted issuers.
+    pub fn trusted(&self) -> impl Iterator<Item = &TrustedIssuer> {
+        self.trusted.iter().map(|issuer| &**issuer)
     }
 
     /// Whom `token` speaks for, if it may do what is requested.
@@ -169,10 +188,11 @@ impl Validator {
 
     /// The same, and whether the cache answered.
     pub async fn validate_noting(&self, token: &Secret, request: &Request<'_>, now: UnixTime) -> Validation {
-        let seen = Seen(self.cache.generation());
+        let seen = Seen(self.cache.generation(), now);
         let mut trace = Trace::off();
         let result = self.decide(token, request, now, &mut trace).await;
-        Validation { result, cached: trace.cached, seen }
+        let issuer = trace.issuer.unwrap_or_else(|| Arc::clone(&self.issuer));
+        Validation { result, cached: trace.cached, issuer, seen }
     }
 
     /// The decision that `token` would get, step by step, for the operator. It holds no secret, but it does name
@@ -192,7 +212,13 @@ impl Validator {
         if self.cache.generation() == seen.0 {
             return Ok(true);
         }
-        let Right::Grant { grant, token } = right else { return Ok(true) };
+        let (grant, token) = match right {
+            Right::Grant { grant, token } => (grant, token),
+            Right::Outside(outside) => {
+                let since = UnixTime(seen.1.0.saturating_sub(BEHIND));
+                return self.outside_is_live(outside, since).await;
+            }
+        };
         let is_revoked = self.store.token(token).await?.is_some_and(|row| row.revoked_at.is_some());
         Ok(!is_revoked && self.is_live(*grant, now).await?)
     }
@@ -249,6 +275,23 @@ impl Validator {
         now: UnixTime,
         trace: &mut Trace,
     ) -> Result<Principal, Rejection> {
+        match self.choose(presented, request) {
+            Choice::Own => self.decide_own(presented, request, now, trace).await,
+            Choice::Outside(issuer) => {
+                trace.issuer = Some(Arc::clone(&issuer.config().url));
+                self.decide_outside(&issuer, presented, request, now, trace).await
+            }
+            Choice::Nobody(why) => trace.fail(StepName::Issuer, Rejection::Unknown, why),
+        }
+    }
+
+    async fn decide_own(
+        &self,
+        presented: &Secret,
+        request: &Request<'_>,
+        now: UnixTime,
+        trace: &mut Trace,
+    ) -> Result<Principal, Rejection> {
         let parsed = OpaqueToken::parse(presented.expose());
         let token = match parsed {
             Err(InvalidToken::Foreign) if looks_like_jwt(presented.expose()) => {
@@ -265,43 +308,51 @@ impl Validator {
 
         let lookup = token.lookup().map_err(keys_fault)?;
         let record = self.record(&lookup, now, trace).await?;
-        let login = self.check(&record, request, now, trace)?;
+        let who = self.check(&record, request, now, trace).await?;
         let passwords = match self.open_passwords(&token, &record) {
             Ok(passwords) => passwords,
             Err(error) => return trace.fail(StepName::Secrets, keys_fault(error), error.to_string()),
         };
         trace.pass(StepName::Secrets, || format!("{} sealed passwords opened", passwords.len()));
-        Ok(self.principal(&record, login, presented, passwords))
+        Ok(self.principal(&record, who, presented, passwords))
     }
 
     /// Every check of a record that was found.
-    fn check(
+    async fn check(
         &self,
         record: &TokenRecord,
         request: &Request<'_>,
         now: UnixTime,
         trace: &mut Trace,
-    ) -> Result<Login, Rejection> {
+    ) -> Result<Who, Rejection> {
         trace.found(record);
         checks::life(record, now, trace)?;
         checks::audience(record, &self.audience, trace)?;
         checks::binding(record, request, trace)?;
-        let login = checks::identity(record, request, trace)?;
-        trace.speaks_for(&login);
+        let who = if checks::is_of_service(record) {
+            let mailbox = checks::mailbox_of_service(record, request, trace)?;
+            trace.speaks_for(&mailbox);
+            Who { login: mailbox.clone(), mailbox }
+        } else {
+            let login = record.grant.user.clone();
+            let mailbox = self.mailbox(&login, request, |_| false, trace).await?;
+            Who { login, mailbox }
+        };
+        trace.opens(&who.mailbox);
         checks::scope(record, request, trace)?;
-        Ok(login)
+        Ok(who)
     }
 
     fn principal(
         &self,
         record: &TokenRecord,
-        login: Login,
+        who: Who,
         token: &Secret,
         passwords: Vec<SealedPassword>,
     ) -> Principal {
         Principal {
-            mailbox: login.clone(),
-            login,
+            mailbox: who.mailbox,
+            login: who.login,
             right: Right::Grant { grant: record.grant.id, token: record.lookup },
             client: record.grant.client.clone(),
             scope: record.scope.clone(),
@@ -376,6 +427,12 @@ impl Validator {
             })
             .collect()
     }
+}
+
+/// Whom a token speaks for, and whose mailbox it opens.
+struct Who {
+    login: Login,
+    mailbox: Login,
 }
 
 /// Without keys and cache.

@@ -10,7 +10,10 @@ use axum::{
 use serde::Serialize;
 
 use super::{House, cors, refusal};
-use crate::{issuer::Endpoint, model::UnixTime};
+use crate::{
+    issuer::{Endpoint, ProtectedResource},
+    model::UnixTime,
+};
 
 /// How long a copy of the metadata is good, and of the keys: a new key must be seen before it signs.
 const METADATA_CACHE: &str = "public, max-age=3600";
@@ -41,7 +44,26 @@ fn metadata(house: &House) -> Response {
 
 /// RFC 9728 §3.2.
 fn protected_resource(house: &House) -> Response {
-    answer(METADATA_CACHE, house.issuer.protected_resource())
+    let mut document = house.issuer.protected_resource();
+    document.authorization_servers.extend(house.trusted.iter().map(ToString::to_string));
+    answer(METADATA_CACHE, document)
+}
+
+/// What is left where nobody is issued a token here: whose tokens the mail service takes.
+pub(super) fn without_issuer(hostname: &str, trusted: &[Arc<str>]) -> Router {
+    let document = ProtectedResource {
+        resource: format!("https://{hostname}"),
+        authorization_servers: trusted.iter().map(ToString::to_string).collect(),
+        scopes_supported: Vec::new(),
+    };
+    let routes = Router::new()
+        .route(
+            "/.well-known/oauth-protected-resource",
+            get(async move || answer(METADATA_CACHE, document))
+                .options(async || cors::preflight("GET, HEAD")),
+        )
+        .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED));
+    cors::for_everyone(routes)
 }
 
 /// RFC 7517 §5.

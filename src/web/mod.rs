@@ -61,6 +61,8 @@ pub struct Site {
     pub hostname: Arc<str>,
     /// The built-in issuer, if there is one.
     pub issuer: Option<Arc<Issuer>>,
+    /// The issuers elsewhere whose tokens the mail service takes.
+    pub trusted: Vec<Arc<str>>,
     /// What mail clients can be set up with.
     pub endpoints: Vec<Endpoint>,
     /// How much of this server requests can take up.
@@ -72,6 +74,7 @@ pub struct Site {
 /// What every endpoint needs.
 struct House {
     hostname: Arc<str>,
+    trusted: Vec<Arc<str>>,
     issuer: Arc<Issuer>,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -91,9 +94,13 @@ pub fn router(site: Site) -> Router {
     let mut router = Router::new()
         .route("/", get(async move |request: Request| home.respond(Visit::of(&request).messages)))
         .route(STYLE_PATH, get(async || pages::style()));
-    if let Some(issuer) = site.issuer {
-        router =
-            router.merge(routes(&Arc::new(House::new(site.hostname, issuer, site.limits, site.metrics))));
+    match site.issuer {
+        Some(issuer) => {
+            let mut house = House::new(site.hostname, issuer, site.limits, site.metrics);
+            house.trusted = site.trusted;
+            router = router.merge(routes(&Arc::new(house)));
+        }
+        None => router = router.merge(documents::without_issuer(&site.hostname, &site.trusted)),
     }
     router
         .fallback(async || refusal(StatusCode::NOT_FOUND))
@@ -131,6 +138,7 @@ impl House {
             ),
             metrics,
             hostname,
+            trusted: Vec::new(),
             issuer,
             limits,
             gate: Gate::default(),

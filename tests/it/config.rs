@@ -249,10 +249,8 @@ fn what_this_version_cannot_do_is_refused_and_never_ignored() {
         ("login = \"external\"\n", "backend.main.login"),
         ("login = \"xclient\"\n", "backend.main.login"),
         ("[[route]]\nlookup = \"x\"\nbackend = \"main\"\n", "route[0].lookup"),
-        ("[[trusted_issuer]]\nurl = \"https://a\"\n", "trusted_issuer"),
         ("[directory]\nsource = [\"ldap\"]\n", "directory.source"),
         ("[passwords]\nmode = \"backend\"\n", "passwords.mode"),
-        ("[issuer]\nenabled = false\n", "issuer.enabled"),
     ];
     for (more, key) in cases {
         let error = read(&format!("{MINIMAL}{more}")).expect_err(more);

@@ -60,6 +60,8 @@ mod smtp_model;
 mod store;
 #[cfg(feature = "server")]
 mod telemetry;
+#[cfg(feature = "server")]
+mod trusted;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;

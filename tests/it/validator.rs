@@ -74,7 +74,7 @@ fn validator_config(cache_entries: usize) -> Config {
     }
 }
 
-const IMAP: Request<'static> = Request { protocol: Protocol::Imap, authzid: None, certificate: None };
+const IMAP: Request<'static> = Request::new(Protocol::Imap);
 
 fn later(seconds: i64) -> UnixTime {
     UnixTime(NOW.0 + seconds)
@@ -240,14 +240,7 @@ async fn only_the_tokens_user_may_be_asked_for() {
     let house = House::new().await;
     let token = house.mint().await.access_token;
     let as_user = async |authzid| {
-        house
-            .validator
-            .validate(
-                &token,
-                &Request { protocol: Protocol::Imap, authzid: Some(authzid), certificate: None },
-                NOW,
-            )
-            .await
+        house.validator.validate(&token, &Request { authzid: Some(authzid), ..IMAP }, NOW).await
     };
     assert!(as_user("alice@example.org").await.is_ok());
     assert!(as_user("alice@EXAMPLE.org").await.is_ok());
@@ -278,7 +271,7 @@ async fn a_dead_token_does_not_tell_whose_it_was() {
     house.validator.end_grant(revoked.grant, RevocationReason::Operator, NOW).await.unwrap();
     for authzid in [None, Some("alice@example.org"), Some("bob@example.org"), Some("\0")] {
         for protocol in Protocol::ALL {
-            let request = Request { protocol, authzid, certificate: None };
+            let request = Request { authzid, ..Request::new(protocol) };
             let rejection =
                 house.validator.validate(&expired.access_token, &request, later(9999)).await.unwrap_err();
             assert_eq!(rejection, Rejection::Expired);
@@ -300,10 +293,7 @@ async fn a_scope_opens_its_own_protocols_and_no_other() {
     ] {
         let token = house.issuer.mint(mint_request(scope), NOW).await.unwrap().access_token;
         for protocol in Protocol::ALL {
-            let result = house
-                .validator
-                .validate(&token, &Request { protocol, authzid: None, certificate: None }, NOW)
-                .await;
+            let result = house.validator.validate(&token, &Request::new(protocol), NOW).await;
             if open.contains(&protocol) {
                 assert!(result.is_ok(), "{scope} on {protocol}");
             } else {
@@ -391,8 +381,8 @@ async fn an_explanation_says_what_a_sign_in_would_get_and_holds_no_secret() {
 
     let requests = [
         (IMAP, later(3600)),
-        (Request { protocol: Protocol::Pop3, authzid: None, certificate: None }, NOW),
-        (Request { protocol: Protocol::Imap, authzid: Some("bob@example.org"), certificate: None }, NOW),
+        (Request::new(Protocol::Pop3), NOW),
+        (Request { authzid: Some("bob@example.org"), ..IMAP }, NOW),
     ];
     for (request, now) in requests {
         let rejection = house.validator.validate(token, &request, now).await.unwrap_err();

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::{hooked::Hooked, store::NOW, validator::issuer_config};
 
 const ISSUER: &str = "https://mail.example.org";
-const IMAP: Request<'static> = Request { protocol: Protocol::Imap, authzid: None, certificate: None };
+const IMAP: Request<'static> = Request::new(Protocol::Imap);
 const CERTIFICATE: [u8; 32] = [7; 32];
 
 struct House {

@@ -120,6 +120,7 @@ impl Web {
 
 fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
     Site {
+        trusted: Vec::new(),
         hostname: "mail.example.org".into(),
         issuer,
         endpoints: vec![Endpoint {

@@ -2,6 +2,8 @@
 //! that does, neither of which knows a protocol.
 
 mod client;
+#[cfg(feature = "server")]
+mod issuer;
 mod ports;
 #[cfg(feature = "server")]
 mod postgres;
@@ -10,6 +12,8 @@ mod trial;
 mod upstream;
 
 pub(crate) use client::{Client, base64, oauthbearer, xoauth2};
+#[cfg(feature = "server")]
+pub(crate) use issuer::{HostileIssuer, forged, sign_with};
 pub(crate) use ports::Ports;
 #[cfg(feature = "server")]
 pub(crate) use postgres::{Cluster, Muted, PASSWORD as POSTGRES_PASSWORD};

@@ -1,9 +1,7 @@
-use std::{collections::BTreeMap, path::PathBuf};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::value::{Hidden, Limit, Span};
+use crate::config::value::{Limit, Span};
 
 /// The built-in OAuth issuer.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -65,71 +63,6 @@ pub(in crate::config) enum Registration {
     Open,
     Token,
     Closed,
-}
-
-/// An issuer elsewhere whose tokens are taken too.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct TrustedIssuer {
-    /// Its identifier.
-    pub(in crate::config) url: String,
-    /// Audiences that a token may name.
-    #[serde(default)]
-    pub(in crate::config) audience: Vec<String>,
-    /// How a token is validated: `jwt`, `introspection` or `userinfo`.
-    #[serde(default)]
-    pub(in crate::config) validate: Validate,
-    /// The claim that holds the login name.
-    #[serde(default = "email")]
-    pub(in crate::config) login_claim: String,
-    /// Takes the claim `email` although the token does not say that it is verified.
-    #[serde(default)]
-    pub(in crate::config) trust_email: bool,
-    /// Whose users it may speak for.
-    #[serde(default)]
-    pub(in crate::config) domains: Vec<String>,
-    /// Takes tokens of every client.
-    #[serde(default)]
-    pub(in crate::config) allow_any_client: bool,
-    /// Clients whose tokens are taken.
-    #[serde(default)]
-    pub(in crate::config) clients: Vec<String>,
-    /// Our client identifier there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) client_id: Option<String>,
-    /// Our client secret there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) client_secret: Option<Hidden>,
-    /// A file that holds the client secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) client_secret_file: Option<PathBuf>,
-    /// Its names of our scopes.
-    #[serde(default)]
-    pub(in crate::config) scopes: BTreeMap<String, String>,
-    /// Signature algorithms.
-    #[serde(default = "algorithms")]
-    pub(in crate::config) algorithms: Vec<String>,
-    /// PEM file of the authorities that are trusted instead of the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::config) ca: Option<PathBuf>,
-}
-
-fn email() -> String {
-    "email".to_owned()
-}
-
-fn algorithms() -> Vec<String> {
-    ["RS256", "ES256", "EdDSA"].map(str::to_owned).to_vec()
-}
-
-/// How a token of another issuer is validated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum Validate {
-    #[default]
-    Jwt,
-    Introspection,
-    Userinfo,
 }
 
 /// Who may sign in.

@@ -7,6 +7,7 @@ mod backend;
 mod backend_login;
 mod issuer;
 mod lookup;
+mod trusted;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -15,10 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use backend::{Backend, BackendTls, ProxyProtocol, Xclient};
 pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
-pub(super) use issuer::{
-    Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration, TrustedIssuer,
-};
+pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration};
 pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
+pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
 use super::value::{Size, Span};
 
@@ -47,6 +47,8 @@ pub(super) struct Root {
     pub(super) issuer: Issuer,
     /// Issuers elsewhere whose tokens are taken too.
     pub(super) trusted_issuer: Vec<TrustedIssuer>,
+    /// Mailboxes of others that users may open.
+    pub(super) shared_mailboxes: SharedMailboxes,
     /// Who may sign in.
     pub(super) directory: Directory,
     /// Sign-in with a password instead of a token.
@@ -75,6 +77,7 @@ impl Default for Root {
             lookup: BTreeMap::new(),
             issuer: Issuer::default(),
             trusted_issuer: Vec::new(),
+            shared_mailboxes: SharedMailboxes::default(),
             directory: Directory::default(),
             passwords: Passwords::default(),
             session: Session::default(),

@@ -6,6 +6,7 @@ mod issuer;
 mod listeners;
 mod lookups;
 mod store;
+mod trusted;
 
 use std::{
     fs::File,
@@ -39,9 +40,12 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let routes = backends::routes(document, raw, &backends, &listeners)?;
     let telemetry = telemetry(document, &raw.telemetry)?;
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
+    let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
     Ok(app::Config {
+        trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
+        shared_mailboxes: shared_mailboxes(document, raw)?,
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
-        issuer: issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?,
+        issuer,
         listeners,
         directory: directory(document, raw, &backends)?,
         backends,
@@ -82,6 +86,12 @@ impl Base {
             )),
         }
     }
+}
+
+fn shared_mailboxes(document: &Document<'_>, raw: &Root) -> Result<Option<Arc<str>>, ConfigError> {
+    let Some(name) = &raw.shared_mailboxes.lookup else { return Ok(None) };
+    lookups::must_exist(document, raw, "shared_mailboxes.lookup", name)?;
+    Ok(Some(name.as_str().into()))
 }
 
 fn hostname(document: &Document<'_>, raw: &mut Root) -> Result<Arc<str>, ConfigError> {

@@ -39,7 +39,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const REDIRECT: &str = "http://127.0.0.1:49152/";
 const RESOURCE: &str = "https://mail.example.org";
-const IMAP: Request<'static> = Request { protocol: Protocol::Imap, authzid: None, certificate: None };
+const IMAP: Request<'static> = Request::new(Protocol::Imap);
 
 fn later(seconds: i64) -> UnixTime {
     UnixTime(NOW.0 + seconds)

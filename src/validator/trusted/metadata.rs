@@ -1,0 +1,224 @@
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    Config, Fault,
+    refreshed::{Ages, Held, Refreshed},
+    remote::Remote,
+};
+use crate::{
+    http::Url,
+    model::UnixTime,
+    token::{JoseError, OutsideAlgorithm, OutsideKeys, Verified},
+};
+
+/// How long what an issuer publishes of itself is used without another look.
+const METADATA_FRESH: Duration = Duration::from_secs(3600);
+/// The same for its keys: one that it withdraws is honoured no longer than this.
+const KEYS_FRESH: Duration = Duration::from_secs(300);
+
+/// What an issuer publishes: where its endpoints are, and its keys.
+pub(super) struct Published {
+    config: Arc<Config>,
+    remote: Remote,
+    metadata: Refreshed<Metadata>,
+    keys: Refreshed<OutsideKeys>,
+}
+
+/// Authorization-server metadata (RFC 8414 §2), as far as it is used.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Metadata {
+    jwks: Option<Url>,
+    introspection: Option<Url>,
+    userinfo: Option<Url>,
+}
+
+/// An endpoint that the metadata names.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Endpoint {
+    Introspection,
+    Jwks,
+    Userinfo,
+}
+
+/// Why a signature was not found good.
+pub(super) enum Unverified {
+    Token(JoseError),
+    Issuer(Fault),
+}
+
+impl Published {
+    pub(super) fn new(config: Arc<Config>, remote: Remote) -> Self {
+        Self { config, remote, metadata: Refreshed::new(), keys: Refreshed::new() }
+    }
+
+    /// Where an endpoint is: as configured, else as the issuer says.
+    pub(super) async fn endpoint(&self, endpoint: Endpoint, now: UnixTime) -> Result<Url, Fault> {
+        let set = &self.config.endpoints;
+        let (configured, name) = match endpoint {
+            Endpoint::Introspection => (&set.introspection, "introspection_endpoint"),
+            Endpoint::Jwks => (&set.jwks, "jwks_uri"),
+            Endpoint::Userinfo => (&set.userinfo, "userinfo_endpoint"),
+        };
+        if let Some(url) = configured {
+            return Ok(url.clone());
+        }
+        let metadata = self.metadata(now).await?;
+        let found = match endpoint {
+            Endpoint::Introspection => &metadata.value.introspection,
+            Endpoint::Jwks => &metadata.value.jwks,
+            Endpoint::Userinfo => &metadata.value.userinfo,
+        };
+        found.clone().ok_or_else(|| Fault::Operator(format!("its metadata names no {name}")))
+    }
+
+    /// Verifies a token by the published keys. When none of them has the name that the token gives, they are read
+    /// again, but not at everybody's will.
+    pub(super) async fn verify(
+        &self,
+        text: &str,
+        types: &[String],
+        now: UnixTime,
+    ) -> Result<Verified, Unverified> {
+        let ages = self.key_ages();
+        let allowed = &self.config.algorithms;
+        if let Some(held) = self.keys.fresh(ages, now) {
+            match held.value.verify(text, allowed, types) {
+                Err(JoseError::UnknownKey) => {}
+                found => return found.map_err(Unverified::Token),
+            }
+        }
+        let held = self.look_at_keys(now).await.map_err(Unverified::Issuer)?;
+        match held.value.verify(text, allowed, types) {
+            // Keys that could not be read again are no answer to whether there is one of that name.
+            Err(JoseError::UnknownKey) if !held.is_younger(ages.fresh, now) => {
+                Err(Unverified::Issuer(Fault::Unreachable("its keys could not be read again".to_owned())))
+            }
+            found => found.map_err(Unverified::Token),
+        }
+    }
+
+    /// How many keys it publishes, read now: for a look at the whole set-up.
+    pub(super) async fn count_keys(&self, now: UnixTime) -> Result<usize, Fault> {
+        self.look_at_keys(now).await.map(|held| held.value.len())
+    }
+
+    async fn look_at_keys(&self, now: UnixTime) -> Result<Arc<Held<OutsideKeys>>, Fault> {
+        let ages = self.key_ages();
+        let url = self.endpoint(Endpoint::Jwks, now).await;
+        let remote = self.remote.clone();
+        let read = || async move {
+            let document = remote.document(&url?, now).await?;
+            let document =
+                document.ok_or_else(|| Fault::Operator("there is nothing at its jwks_uri".into()))?;
+            OutsideKeys::parse(&document).map_err(|error| Fault::Operator(error.to_string()))
+        };
+        self.keys.look(ages, now, read).await
+    }
+
+    fn key_ages(&self) -> Ages {
+        Ages { fresh: KEYS_FRESH, stale: self.config.stale_keys.max(KEYS_FRESH) }
+    }
+
+    async fn metadata(&self, now: UnixTime) -> Result<Arc<Held<Metadata>>, Fault> {
+        let ages = Ages { fresh: METADATA_FRESH, stale: self.config.stale_keys.max(METADATA_FRESH) };
+        if let Some(held) = self.metadata.fresh(ages, now) {
+            return Ok(held);
+        }
+        let (config, remote) = (Arc::clone(&self.config), self.remote.clone());
+        self.metadata.look(ages, now, || async move { discover(&config, &remote, now).await }).await
+    }
+}
+
+/// OpenID Connect Discovery §4, then RFC 8414 §3.1, which puts the well-known part before the path.
+async fn discover(config: &Config, remote: &Remote, now: UnixTime) -> Result<Metadata, Fault> {
+    let places = match &config.endpoints.discovery {
+        Some(url) => vec![url.clone()],
+        None => places(&config.url)?,
+    };
+    for place in places {
+        if let Some(document) = remote.document(&place, now).await? {
+            return read(config, &document);
+        }
+    }
+    Err(Fault::Operator("it publishes no metadata".to_owned()))
+}
+
+fn places(issuer: &str) -> Result<Vec<Url>, Fault> {
+    let bad = || Fault::Operator(format!("{issuer} is no address"));
+    let base = issuer.trim_end_matches('/');
+    let url: Url = base.parse().map_err(|_| bad())?;
+    let mut moved = url.clone();
+    moved.set_path(&format!("/.well-known/oauth-authorization-server{}", url.path().trim_end_matches('/')));
+    Ok(vec![format!("{base}/.well-known/openid-configuration").parse().map_err(|_| bad())?, moved])
+}
+
+fn read(config: &Config, document: &Value) -> Result<Metadata, Fault> {
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    // RFC 8414 §3.3: else one issuer could publish another's.
+    match text("issuer") {
+        Some(issuer) if issuer == &*config.url => {}
+        Some(issuer) => {
+            return Err(Fault::Operator(format!(
+                "its metadata is that of {issuer}: write exactly this as its url, if it is the right one"
+            )));
+        }
+        None => return Err(Fault::Operator("its metadata does not say whose it is".to_owned())),
+    }
+    let url = |name: &str| text(name).map(|text| text.parse()).transpose();
+    let bad = |name: &'static str| Fault::Operator(format!("its metadata holds no address in {name}"));
+    let aliases = |name: &str| {
+        let client = config.client.as_ref()?;
+        let is_by_certificate = matches!(client.auth, super::ClientAuth::Tls);
+        let aliases = document.get("mtls_endpoint_aliases").filter(|_| is_by_certificate)?;
+        aliases.get(name).and_then(Value::as_str).and_then(|text| text.parse().ok())
+    };
+    Ok(Metadata {
+        jwks: url("jwks_uri").map_err(|_| bad("jwks_uri"))?,
+        introspection: match aliases("introspection_endpoint") {
+            Some(alias) => Some(alias),
+            None => url("introspection_endpoint").map_err(|_| bad("introspection_endpoint"))?,
+        },
+        userinfo: url("userinfo_endpoint").map_err(|_| bad("userinfo_endpoint"))?,
+    })
+}
+
+/// Names of algorithms, for people.
+pub(super) fn names(algorithms: &[OutsideAlgorithm]) -> String {
+    algorithms.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_well_known_places_are_looked_at() {
+        let at = |issuer: &str| places(issuer).unwrap().iter().map(Url::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            at("https://a.example/realms/main"),
+            [
+                "https://a.example/realms/main/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server/realms/main"
+            ]
+        );
+        assert_eq!(
+            at("https://a.example"),
+            [
+                "https://a.example/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server"
+            ]
+        );
+    }
+
+    #[test]
+    fn metadata_of_another_issuer_is_refused() {
+        let config = Config::new("https://a.example", &["x"], &[]);
+        for other in ["https://b.example", "https://a.example/", "https://A.example"] {
+            let document = serde_json::json!({ "issuer": other, "jwks_uri": "https://a.example/keys" });
+            assert!(read(&config, &document).is_err(), "{other}");
+        }
+        assert!(read(&config, &serde_json::json!({ "jwks_uri": "https://a.example/keys" })).is_err());
+    }
+}
