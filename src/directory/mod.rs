@@ -4,17 +4,22 @@
 //! and "the operator must act", because an outage is never a wrong password. No source is asked with an empty
 //! password: some servers take that for an anonymous login and say yes.
 //!
+//! Or people sign in at an OpenID provider elsewhere. Its word counts for its own users alone, and only in answer to
+//! what this very browser was sent there with.
+//!
 //! It must not keep a password, and must not count attempts.
 
 mod backend;
 mod built_in;
 mod hashing;
+mod openid;
 mod outside;
 mod secrets;
 
 pub use backend::BackendDirectory;
 pub use built_in::BuiltInDirectory;
 pub use hashing::{HashError, Hashing};
+pub use openid::{OpenIdConfig, OpenIdProvider};
 pub use outside::{
     Departure, Front, Identity, OutsideDirectory, OutsideError, OutsidePerson, OutsidePrompt, Provider,
     Redemption, Return,
@@ -29,10 +34,12 @@ use thiserror::Error;
 use crate::model::{Login, Secret};
 
 /// `[directory]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where people are looked up, in order.
     pub sources: Vec<Source>,
+    /// The provider of [`Source::Oidc`].
+    pub openid: Option<OpenIdConfig>,
 }
 
 /// Where people are looked up.
@@ -42,6 +49,8 @@ pub enum Source {
     Backend,
     /// The built-in directory.
     Store,
+    /// An OpenID provider, which is asked for no password: people go there.
+    Oidc,
 }
 
 /// A password was right.

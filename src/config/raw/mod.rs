@@ -7,6 +7,7 @@ mod backend;
 mod backend_login;
 mod issuer;
 mod lookup;
+mod oidc;
 mod trusted;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -18,6 +19,7 @@ pub(super) use backend::{Backend, BackendTls, ProxyProtocol, Xclient};
 pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
 pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration};
 pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
+pub(super) use oidc::Oidc;
 pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
 use super::value::{Size, Span};
