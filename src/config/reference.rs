@@ -3,6 +3,8 @@
 //! The documentation of a key is the doc comment of its field, its value the default of its structure. Only the
 //! order and the examples stand here, and a test compares this table with the schema, so neither can drift.
 
+mod oidc;
+
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 
@@ -247,31 +249,7 @@ const SECTIONS: &[Section] = &[
     ),
     section("[shared_mailboxes]", "SharedMailboxes", &[("lookup", E("\"people\""))]),
     section("[directory]", "Directory", &[("source", D)]),
-    example(
-        "[directory.oidc]",
-        "Oidc",
-        &[
-            ("issuer", S("\"https://login.example.net/realms/main\"")),
-            ("client_id", S("\"bearward\"")),
-            ("client_secret", S("\"…\"")),
-            ("client_secret_file", E("\"client.secret\"")),
-            ("client_auth", E("\"basic\"")),
-            ("client_key", E("\"client.key\"")),
-            ("client_key_id", E("\"bearward-1\"")),
-            ("client_key_algorithm", D),
-            ("client_certificate", E("\"client.pem\"")),
-            ("label", E("\"Example Login\"")),
-            ("scopes", D),
-            ("login_claim", E("\"email\"")),
-            ("login_template", E("\"{preferred_username}@example.net\"")),
-            ("trust_email", D),
-            ("domains", S("[\"example.net\"]")),
-            ("algorithms", D),
-            ("ca", E("\"certs/issuer-ca.pem\"")),
-            ("timeout", D),
-            ("leeway", D),
-        ],
-    ),
+    oidc::SECTION,
     section("[passwords]", "Passwords", &[("mode", D)]),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
     section(

@@ -39,7 +39,7 @@ pub struct Config {
     /// Where people are looked up, in order.
     pub sources: Vec<Source>,
     /// The provider of [`Source::Oidc`].
-    pub openid: Option<OpenIdConfig>,
+    pub openid: Option<Box<OpenIdConfig>>,
 }
 
 /// Where people are looked up.

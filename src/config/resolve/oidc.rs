@@ -53,7 +53,7 @@ pub(super) fn directory(
             .help("let the backend log in by master, authzid or trusted, or leave \"store\" out"));
     }
     let openid = match (&raw.directory.oidc, sources.contains(&directory::Source::Oidc)) {
-        (Some(oidc), true) => Some(openid(document, base, raw, oidc, own)?),
+        (Some(oidc), true) => Some(Box::new(openid(document, base, raw, oidc, own)?)),
         (None, true) => {
             return Err(document
                 .error(SOURCE, "holds \"oidc\", but nothing says which provider that is")

@@ -316,10 +316,12 @@ impl Issuer {
                 let person = Person { user, password, verified, auth_time };
                 return self.signed_in(&client, asked, person, &browser, now).await;
             }
-            refused => match self.refused(refused, started, caller, &client).await {
-                Ok(refused) => refused,
-                Err(dead) => return error(dead),
-            },
+            refused @ (Checked::Dead | Checked::Refused(_) | Checked::Wrong { .. }) => {
+                match self.refused(refused, started, caller, &client).await {
+                    Ok(refused) => refused,
+                    Err(dead) => return error(dead),
+                }
+            }
         };
         mailbox_page(&client, &opened, state.to_owned(), Some(refused))
     }

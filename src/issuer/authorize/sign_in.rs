@@ -94,10 +94,12 @@ impl Issuer {
                 let person = Person { user, password: &form.password, verified, auth_time: now };
                 return self.signed_in(&client, state.asked, person, &browser, now).await;
             }
-            refused => match self.refused(refused, started, caller, &client).await {
-                Ok(refused) => refused,
-                Err(dead) => return error(dead),
-            },
+            refused @ (Checked::Dead | Checked::Refused(_) | Checked::Wrong { .. }) => {
+                match self.refused(refused, started, caller, &client).await {
+                    Ok(refused) => refused,
+                    Err(dead) => return error(dead),
+                }
+            }
         };
         self.sign_in_page_again(&client, &state, form.state.to_owned(), &browser, Some(refused))
     }

@@ -252,7 +252,7 @@ impl Frame<'_> {
             PageError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, self.messages.not_now, None),
         };
         let html = ErrorHtml { m: self.messages, host: self.host, text, description: description.as_deref() };
-        let wait = wait.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER));
+        let wait = wait.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER));
         retry(respond_with(&html, status, &policy("'none'", None)), wait)
     }
 
