@@ -135,7 +135,6 @@ impl Web {
 
 fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
     Site {
-        trusted: Vec::new(),
         hostname: "mail.example.org".into(),
         issuer,
         trusted: Vec::new(),
