@@ -100,6 +100,7 @@ pub fn router(site: Site) -> Router {
             house.trusted = site.trusted;
             router = router.merge(routes(&Arc::new(house)));
         }
+        None if site.trusted.is_empty() => {}
         None => router = router.merge(documents::without_issuer(&site.hostname, &site.trusted)),
     }
     router

@@ -278,6 +278,12 @@ async fn without_an_issuer_there_are_no_documents_and_no_endpoints() {
     }
     let page = send(router, foreign(Method::GET, "/")).await;
     assert!(!page.body.contains("metadata") && !page.body.contains("/device"));
+    let trusted = vec!["https://login.example.net".into()];
+    let router = web::router(Site { trusted, ..site(None, Limits::default()) });
+    let answer = send(router.clone(), foreign(Method::GET, "/.well-known/oauth-protected-resource")).await;
+    assert!(answer.body.contains(r#""authorization_servers":["https://login.example.net"]"#), "{}", answer.body);
+    let answer = send(router, foreign(Method::GET, "/.well-known/openid-configuration")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
