@@ -40,7 +40,10 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("config", &["*"]),
-    ("directory", &["upstream", "store", "token", "limits", "http", "lookup", "model", "telemetry"]),
+    (
+        "directory",
+        &["upstream", "store", "token", "limits", "http", "lookup", "validator", "model", "telemetry"],
+    ),
     ("http", &["model", "telemetry"]),
     ("issuer", &["token", "store", "directory", "limits", "model", "telemetry"]),
     ("limits", &["model"]),

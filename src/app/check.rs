@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Config, storage::open_store};
 use crate::{
+    directory::{OpenIdConfig, OpenIdProvider},
     lookup::{LookupError, Lookups, Query},
     model::{Login, Protocol, UnixTime},
     telemetry::Metrics,
@@ -31,6 +32,9 @@ pub struct CheckLine {
 /// Tries certificates, store and, unless `offline`, every look-up and every server of every backend.
 pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
     let mut lines = vec![certificates(config), store(config).await];
+    if let Some(openid) = &config.directory.openid {
+        lines.push(openid_provider(openid, offline).await);
+    }
     for issuer in &config.trusted {
         lines.push(trusted(issuer, offline).await);
     }
@@ -52,6 +56,22 @@ pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
         Err(error) => lines.push(CheckLine::bad("backends", error.to_string())),
     }
     lines
+}
+
+/// Whether people can be sent to the OpenID provider and back.
+async fn openid_provider(config: &OpenIdConfig, offline: bool) -> CheckLine {
+    let what = format!("OpenID provider {}", config.provider.url);
+    let provider = match OpenIdProvider::new(config.provider.clone()) {
+        Ok(provider) => provider,
+        Err(error) => return CheckLine::bad(what, error.to_string()),
+    };
+    if offline {
+        return CheckLine::good(what, "files read; not asked (--offline)");
+    }
+    match provider.probe(UnixTime::now()).await {
+        Ok(found) => CheckLine::good(what, found),
+        Err(fault) => CheckLine::bad(what, fault),
+    }
 }
 
 /// Whether a trusted issuer's discovery document and keys can be read.

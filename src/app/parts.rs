@@ -13,8 +13,8 @@ use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_sto
 use crate::{
     admin::BindError,
     directory::{
-        self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, PasswordCheck, SecretError,
-        Secrets,
+        self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, OpenIdProvider,
+        OutsideDirectory, PasswordCheck, SecretError, Secrets,
     },
     http::HttpError,
     issuer::{Issuer, IssuerError},
@@ -122,11 +122,9 @@ impl Parts {
         let backends =
             Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics)?;
         let backends = Arc::new(backends.with_lookups(lookups.clone()));
-        let directory = directory(&config.directory, &backends, &store)?;
         let issuer =
-            Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now())
-                .await?
-                .with_directory(directory);
+            Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now());
+        let issuer = with_people(issuer.await?, &config.directory, &backends, &store)?;
         let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
         let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS, &lookups)?);
         let shared = Arc::new(Shared {
@@ -218,21 +216,36 @@ impl Parts {
     }
 }
 
-fn directory(
+/// Tells the issuer who may sign in, and how.
+fn with_people(
+    mut issuer: Issuer,
     config: &directory::Config,
     backends: &Arc<Backends>,
     store: &Arc<dyn Store>,
-) -> Result<Arc<dyn PasswordCheck>, HashError> {
+) -> Result<Issuer, AppError> {
     let hashing = Arc::new(Hashing::new()?);
-    let source = |source: &directory::Source| -> Arc<dyn PasswordCheck> {
+    let source = |source: &directory::Source| -> Option<Arc<dyn PasswordCheck>> {
         match source {
-            directory::Source::Backend => Arc::new(BackendDirectory::new(Arc::clone(backends))),
+            directory::Source::Backend => Some(Arc::new(BackendDirectory::new(Arc::clone(backends)))),
+            directory::Source::Oidc => None,
             directory::Source::Store => {
-                Arc::new(BuiltInDirectory::new(Arc::clone(store), Arc::clone(&hashing)))
+                Some(Arc::new(BuiltInDirectory::new(Arc::clone(store), Arc::clone(&hashing))))
             }
         }
     };
-    Ok(Arc::new(Directory::new(config.sources.iter().map(source).collect())))
+    let sources: Vec<_> = config.sources.iter().filter_map(source).collect();
+    if !sources.is_empty() {
+        issuer = issuer.with_directory(Arc::new(Directory::new(sources)));
+    }
+    if let Some(openid) = &config.openid {
+        let client = openid.provider.client.as_ref().map_or("", |client| client.id.as_str());
+        let provider = OpenIdProvider::new(openid.provider.clone())?;
+        let mailboxes = Arc::new(BackendDirectory::new(Arc::clone(backends)));
+        let outside =
+            OutsideDirectory::new(&openid.label, client, &openid.scopes, Arc::new(provider), mailboxes);
+        issuer = issuer.with_outside(Arc::new(outside));
+    }
+    Ok(issuer)
 }
 
 fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {

@@ -24,7 +24,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError> {
     raise_file_handles(&config);
     warn_of_risks(&config);
-    let parts = Arc::new(Parts::build(config).await?);
+    let parts = Arc::new(Box::pin(Parts::build(config)).await?);
     let sockets = Sockets::bind(&parts)?;
     housekeeping::first_probe(&parts).await;
 

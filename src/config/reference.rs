@@ -3,6 +3,8 @@
 //! The documentation of a key is the doc comment of its field, its value the default of its structure. Only the
 //! order and the examples stand here, and a test compares this table with the schema, so neither can drift.
 
+mod oidc;
+
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 
@@ -269,6 +271,7 @@ const SECTIONS: &[Section] = &[
     ),
     section("[shared_mailboxes]", "SharedMailboxes", &[("lookup", E("\"people\""))]),
     section("[directory]", "Directory", &[("source", D)]),
+    oidc::SECTION,
     section("[passwords]", "Passwords", &[("mode", D)]),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
     section(

@@ -18,15 +18,14 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
         });
     }
     let is_built = |source: &DirectorySource| match source {
-        DirectorySource::Backend | DirectorySource::Store => true,
+        DirectorySource::Backend | DirectorySource::Oidc | DirectorySource::Store => true,
         DirectorySource::DovecotAuth
         | DirectorySource::Ldap
-        | DirectorySource::Oidc
         | DirectorySource::Saslauthd
         | DirectorySource::Sql => false,
     };
     if !raw.directory.source.iter().all(is_built) {
-        return not_yet("directory.source", "a source other than \"backend\" and \"store\"");
+        return not_yet("directory.source", "a source other than \"backend\", \"store\" and \"oidc\"");
     }
     if raw.passwords.mode == PasswordMode::Backend {
         return not_yet("passwords.mode", "passwords.mode = \"backend\"");

@@ -40,6 +40,11 @@ impl PasswordCheck for BackendDirectory {
             Blame::Passing => CheckError::Unavailable(error.to_string()),
         })
     }
+
+    async fn seal_for(&self, login: &Login, client: IpAddr) -> Result<Vec<Arc<str>>, CheckError> {
+        let possible = self.backends.possible(login, client).await.map_err(|error| route_error(&error))?;
+        if possible.is_empty() { Err(CheckError::NoRoute) } else { Ok(sealed(&possible)) }
+    }
 }
 
 /// A directory that is down is no wrong password, and neither is one that names a backend which is not there.

@@ -4,16 +4,26 @@
 //! and "the operator must act", because an outage is never a wrong password. No source is asked with an empty
 //! password: some servers take that for an anonymous login and say yes.
 //!
+//! Or people sign in at an OpenID provider elsewhere. Its word counts for its own users alone, and only in answer to
+//! what this very browser was sent there with.
+//!
 //! It must not keep a password, and must not count attempts.
 
 mod backend;
 mod built_in;
 mod hashing;
+mod openid;
+mod outside;
 mod secrets;
 
 pub use backend::BackendDirectory;
 pub use built_in::BuiltInDirectory;
 pub use hashing::{HashError, Hashing};
+pub use openid::{OpenIdConfig, OpenIdProvider};
+pub use outside::{
+    Departure, Front, Identity, OutsideDirectory, OutsideError, OutsidePerson, OutsidePrompt, Provider,
+    Redemption, Return,
+};
 pub use secrets::{SecretError, Secrets};
 
 use std::{net::IpAddr, sync::Arc};
@@ -24,10 +34,12 @@ use thiserror::Error;
 use crate::model::{Login, Secret};
 
 /// `[directory]` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where people are looked up, in order.
     pub sources: Vec<Source>,
+    /// The provider of [`Source::Oidc`].
+    pub openid: Option<Box<OpenIdConfig>>,
 }
 
 /// Where people are looked up.
@@ -37,6 +49,8 @@ pub enum Source {
     Backend,
     /// The built-in directory.
     Store,
+    /// An OpenID provider, which is asked for no password: people go there.
+    Oidc,
 }
 
 /// A password was right.
@@ -75,6 +89,14 @@ pub trait PasswordCheck: Send + Sync {
     /// # Errors
     /// [`CheckError`].
     async fn ask(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError>;
+
+    /// The backends that log `login` in with the mailbox password, without asking anybody whether it is right.
+    ///
+    /// # Errors
+    /// [`CheckError`], but for [`CheckError::Wrong`].
+    async fn seal_for(&self, _login: &Login, _client: IpAddr) -> Result<Vec<Arc<str>>, CheckError> {
+        Ok(Vec::new())
+    }
 
     /// Whether `password` is the password of `login`. `client` is the address of whoever signs in.
     ///

@@ -6,7 +6,7 @@ use crate::{
     token::Jwk,
 };
 
-/// An address of the issuer that clients call. All but the keys are found in the metadata alone.
+/// An address of the issuer that clients call, all but the last found in the metadata alone or in the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// RFC 6749 §3.1.
@@ -31,6 +31,8 @@ pub enum Endpoint {
     Keys,
     /// The page where a person approves a device (RFC 8628 §3.3).
     Device,
+    /// Where an outside provider sends people back to (OpenID Connect Core §3.1.2.5).
+    Callback,
 }
 
 impl Endpoint {
@@ -48,6 +50,7 @@ impl Endpoint {
             Self::EndSession => "/oauth/logout",
             Self::Keys => "/oauth/jwks",
             Self::Device => "/device",
+            Self::Callback => "/oauth/callback",
         }
     }
 }

@@ -28,8 +28,8 @@ pub use crate::{
     token::ServerKey,
 };
 pub use authorize::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Pushed, Redirect,
-    RedirectMode, SignInError, SignInForm, SignInPage,
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, MailboxPage, OutsideButton, Page,
+    PageError, Pushed, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
 };
 pub use clients::{
     AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,
@@ -228,7 +228,7 @@ impl Issuer {
     ) -> Result<Self, IssuerError> {
         let keys =
             keys::KeyRing::load_or_create(&config, Arc::clone(&store), server_key.clone(), now).await?;
-        let sign_ins = authorize::SignIns::new(None, &config.sign_in);
+        let sign_ins = authorize::SignIns::new(&config.sign_in);
         Ok(Self {
             config,
             store,

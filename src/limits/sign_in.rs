@@ -41,6 +41,11 @@ pub struct SignInConfig {
     pub push_address: Allowance,
     /// The same from everywhere.
     pub push_total: Allowance,
+    /// Ways to an outside provider begun from one IPv4 address or IPv6 /64: each leaves a row, and leads to requests
+    /// of ours.
+    pub outside_address: Allowance,
+    /// The same from everywhere.
+    pub outside_total: Allowance,
     /// How long a person stays known at an address.
     pub known_for: Duration,
     /// Passwords that the mail server is asked about at the same time; as many again for people at known addresses.
@@ -71,6 +76,8 @@ impl Default for SignInConfig {
             code_total: allowance(1000, 1, 1, 60, 64),
             push_address: allowance(30, 5, 5, 60, 1),
             push_total: allowance(2000, 1, 1, 10, 1),
+            outside_address: allowance(30, 10, 5, 5 * 60, 1),
+            outside_total: allowance(2000, 1, 1, 10, 1),
             known_for: Duration::from_secs(90 * 24 * 60 * 60),
             checks_at_once: 32,
             check_wait: Duration::from_secs(10),
@@ -119,6 +126,8 @@ enum Table {
     CodeTotal,
     PushAddress,
     PushTotal,
+    OutsideAddress,
+    OutsideTotal,
 }
 
 struct Tables {
@@ -132,6 +141,8 @@ struct Tables {
     code_total: Penalties,
     push_address: Penalties,
     push_total: Penalties,
+    outside_address: Penalties,
+    outside_total: Penalties,
     known: Known,
 }
 
@@ -154,6 +165,8 @@ impl SignInLimits {
             code_total: Penalties::new(config.code_total.clone(), 1),
             push_address: table(&config.push_address),
             push_total: Penalties::new(config.push_total.clone(), 1),
+            outside_address: table(&config.outside_address),
+            outside_total: Penalties::new(config.outside_total.clone(), 1),
             known: Known::new(config.known_for, Self::BUCKETS),
         };
         Self { tables: Arc::new(Mutex::new(tables)), exempt_loopback: config.exempt_loopback }
@@ -226,14 +239,48 @@ impl SignInLimits {
     /// # Errors
     /// [`TooMany`]; nothing was counted.
     pub fn push(&self, address: IpAddr, now: UnixTime) -> Result<(), TooMany> {
+        self.spend([Table::PushAddress, Table::PushTotal], address, now)
+    }
+
+    /// Lets somebody at `address` set out for an outside provider. Every one counts.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing was counted.
+    pub fn leave(&self, address: IpAddr, now: UnixTime) -> Result<(), TooMany> {
+        self.spend([Table::OutsideAddress, Table::OutsideTotal], address, now)
+    }
+
+    /// Lets somebody at `address` come back from an outside provider. What fails there weighs as a wrong password
+    /// does.
+    ///
+    /// # Errors
+    /// [`TooMany`]; nothing was counted.
+    pub fn begin_return(&self, address: IpAddr, now: UnixTime) -> Result<Attempt, TooMany> {
+        let place = Place::of(address);
+        let mut tables = self.tables();
+        let keys = [
+            (Table::Address, tables.address.tag(place.address)),
+            (Table::Network, tables.network.tag(place.network)),
+        ];
+        let is_exempt = self.exempt_loopback && address.to_canonical().is_loopback();
+        let charged = if is_exempt { Vec::new() } else { keys.to_vec() };
+        tables.admit(charged.iter(), now)?;
+        tables.begin(&charged, now);
+        drop(tables);
+        let tables = Arc::clone(&self.tables);
+        Ok(Attempt { tables, charged, known: None, is_known: false, at_once: 1, at: now })
+    }
+
+    /// Uses up one of what an address, and all together, may do.
+    fn spend(&self, of: [Table; 2], address: IpAddr, now: UnixTime) -> Result<(), TooMany> {
         if self.exempt_loopback && address.to_canonical().is_loopback() {
             return Ok(());
         }
+        let [by_address, by_all] = of;
         let mut tables = self.tables();
-        let keys = [
-            (Table::PushAddress, tables.push_address.tag(Place::of(address).address)),
-            (Table::PushTotal, tables.push_total.tag(())),
-        ];
+        let place = Place::of(address).address;
+        let keys =
+            [(by_address, tables.table(by_address).tag(place)), (by_all, tables.table(by_all).tag(()))];
         tables.admit(keys.iter(), now)?;
         for (table, tag) in keys {
             tables.table(table).fail(tag, now);
@@ -303,7 +350,9 @@ impl Drop for Attempt {
                 | Table::CodeNetwork
                 | Table::CodeTotal
                 | Table::PushAddress
-                | Table::PushTotal => tables.table(table).fail(tag, self.at),
+                | Table::PushTotal
+                | Table::OutsideAddress
+                | Table::OutsideTotal => tables.table(table).fail(tag, self.at),
             }
         }
     }
@@ -322,6 +371,8 @@ impl Tables {
             Table::CodeTotal => &mut self.code_total,
             Table::PushAddress => &mut self.push_address,
             Table::PushTotal => &mut self.push_total,
+            Table::OutsideAddress => &mut self.outside_address,
+            Table::OutsideTotal => &mut self.outside_total,
         }
     }
 

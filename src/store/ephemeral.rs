@@ -79,6 +79,8 @@ pub enum EphemeralKind {
     Pushed,
     /// A client that was told that a grant has ended.
     LogoutNotice,
+    /// A person on the way to an outside provider and back.
+    OutsideSignIn,
     /// An initial access token (RFC 7591 §1.2).
     InitialAccess,
     /// The mark of the server key that the store was made with. This one stays.
@@ -94,6 +96,7 @@ impl EphemeralKind {
             Self::Assertion => "assertion",
             Self::Pushed => "pushed",
             Self::LogoutNotice => "logout_notice",
+            Self::OutsideSignIn => "outside_sign_in",
             Self::InitialAccess => "initial_access",
             Self::ServerKey => "server_key",
         }

@@ -13,12 +13,12 @@ use axum::{
 use super::{
     House,
     messages::Messages,
-    pages::{self, CONSENT_PATH, Frame, SIGN_IN_PATH},
+    pages::{self, CONSENT_PATH, Frame, MAILBOX_PATH, OUTSIDE_PATH, SIGN_IN_PATH},
     refusal,
     request::{Form, Problem, Visit},
 };
 use crate::{
-    issuer::{Answer, Endpoint, PageError, Params, SignInForm},
+    issuer::{Answer, Caller, Endpoint, PageError, Params, SignInForm},
     model::{Secret, UnixTime},
 };
 
@@ -28,6 +28,9 @@ pub(super) fn routes(house: &Arc<House>) -> Router {
         .route(&path(Endpoint::Authorization), get(authorize).post(authorize_by_form))
         .route(&path(Endpoint::EndSession), get(log_out).post(log_out_by_form))
         .route(SIGN_IN_PATH, post(sign_in))
+        .route(OUTSIDE_PATH, post(outside))
+        .route(&path(Endpoint::Callback), get(callback))
+        .route(MAILBOX_PATH, post(mailbox))
         .route(CONSENT_PATH, post(consent))
         .route(&path(Endpoint::Device), get(device).post(device_code))
         .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED))
@@ -73,6 +76,60 @@ async fn sign_in(State(house): State<Arc<House>>, request: Request) -> Response 
     let now = UnixTime::now();
     let answer = house.issuer.sign_in(fields, visit.browser.as_ref(), &form.head.caller, now).await;
     pages::respond(&answer, &house.frame(visit.messages, now, typed))
+}
+
+/// The button that leads to an outside provider.
+async fn outside(State(house): State<Arc<House>>, request: Request) -> Response {
+    let visit = Visit::of(&request);
+    let form = match house.own_form(request, &visit).await {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let visit = visit.in_language(language(&form.params));
+    let state = match form.params.required("state") {
+        Ok(state) => state,
+        Err(error) => return house.refuse(&error.into(), &visit),
+    };
+    let now = UnixTime::now();
+    let browser = visit.browser.as_ref();
+    let answer = house.issuer.leave_for_outside(state, browser, &form.head.caller, now).await;
+    pages::respond(&answer, &house.frame(visit.messages, now, None))
+}
+
+/// The way back from there. Another site sends the browser here, so nothing but the cookie says whose it is.
+async fn callback(State(house): State<Arc<House>>, request: Request) -> Response {
+    let visit = Visit::of(&request);
+    let params = match Params::parse(request.uri().query().unwrap_or_default().as_bytes()) {
+        Ok(params) => params,
+        Err(error) => return house.refuse(&error.into(), &visit),
+    };
+    let Some(caller) = request.extensions().get::<Arc<Caller>>() else {
+        return refusal(StatusCode::INTERNAL_SERVER_ERROR);
+    };
+    let now = UnixTime::now();
+    let answer = house.issuer.return_from_outside(&params, visit.browser.as_ref(), caller, now).await;
+    pages::respond(&answer, &house.frame(visit.messages, now, None))
+}
+
+/// The mailbox password of somebody who signed in elsewhere.
+async fn mailbox(State(house): State<Arc<House>>, request: Request) -> Response {
+    let visit = Visit::of(&request);
+    let form = match house.own_form(request, &visit).await {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let visit = visit.in_language(language(&form.params));
+    let read = || -> Result<_, Problem> {
+        Ok((form.params.required("state")?, form.params.secret("password")?.unwrap_or_default()))
+    };
+    let (state, password) = match read() {
+        Ok(fields) => fields,
+        Err(problem) => return house.refuse(&problem, &visit),
+    };
+    let now = UnixTime::now();
+    let browser = visit.browser.as_ref();
+    let answer = house.issuer.mailbox_password(state, &password, browser, &form.head.caller, now).await;
+    pages::respond(&answer, &house.frame(visit.messages, now, None))
 }
 
 async fn consent(State(house): State<Arc<House>>, request: Request) -> Response {

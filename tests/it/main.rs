@@ -31,6 +31,8 @@ mod config_store;
 mod conformance;
 mod exchange;
 #[cfg(feature = "server")]
+mod federated;
+#[cfg(feature = "server")]
 mod full_disk;
 mod guard_settings;
 mod guards;

@@ -63,7 +63,7 @@ pub(crate) struct Web {
     pub(crate) asked: Arc<AtomicU32>,
     pub(crate) answered: Arc<AtomicU32>,
     pub(crate) metrics: Arc<Metrics>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Knows Alice.
@@ -96,6 +96,15 @@ impl Web {
     }
 
     pub(crate) async fn with(limits: Limits, change: impl FnOnce(&mut issuer::Config)) -> Self {
+        Self::with_issuer(limits, change, |issuer, directory| issuer.with_directory(directory)).await
+    }
+
+    /// With an issuer that `finish` makes ready: it gets the directory that knows Alice.
+    pub(crate) async fn with_issuer(
+        limits: Limits,
+        change: impl FnOnce(&mut issuer::Config),
+        finish: impl FnOnce(Issuer, Arc<dyn PasswordCheck>) -> Issuer,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Hooked::over(folder.path()).await);
         let mut config = issuer::Config::new("https://mail.example.org");
@@ -104,12 +113,18 @@ impl Web {
         let key = ServerKey::generate().unwrap();
         let (asked, answered) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let directory = Arc::new(Directory { asked: Arc::clone(&asked), answered: Arc::clone(&answered) });
-        let issuer =
-            Issuer::new(config, store.clone(), key, UnixTime::now()).await.unwrap().with_directory(directory);
-        let issuer = Arc::new(issuer);
+        let issuer = Issuer::new(config, store.clone(), key, UnixTime::now()).await.unwrap();
+        let issuer = Arc::new(finish(issuer, directory));
         let site = site(Some(Arc::clone(&issuer)), limits);
         let metrics = Arc::clone(&site.metrics);
-        Self { router: web::router(site), issuer, store, asked, answered, metrics, _folder: folder }
+        Self { router: web::router(site), issuer, store, asked, answered, metrics, folder }
+    }
+
+    /// All files of the store, but the one that only says who reads now.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().path());
+        let files = files.filter(|file| !file.to_string_lossy().ends_with("-shm"));
+        files.flat_map(|file| std::fs::read(file).unwrap_or_default()).collect()
     }
 
     /// Sends a request, from [`ADDRESS`] unless it says otherwise.
@@ -121,9 +136,9 @@ impl Web {
 fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
     Site {
         sign_outs: None,
-        trusted: Vec::new(),
         hostname: "mail.example.org".into(),
         issuer,
+        trusted: Vec::new(),
         endpoints: vec![Endpoint {
             protocol: Protocol::Imap,
             port: 993,

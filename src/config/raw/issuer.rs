@@ -1,6 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Oidc;
 use crate::config::value::{Limit, Span};
 
 /// The built-in OAuth issuer.
@@ -70,13 +71,17 @@ pub(in crate::config) enum Registration {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Directory {
     /// Where people are looked up, in order: `backend` lets the mail server check the password, `store` is the
-    /// built-in directory of `bearward user`, which cannot stand beside a backend with `login = "sealed"`.
+    /// built-in directory of `bearward user`, which cannot stand beside a backend with `login = "sealed"`; `oidc` puts
+    /// a button on the sign-in page that leads to the provider of `directory.oidc`.
     pub(in crate::config) source: Vec<DirectorySource>,
+    /// The provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) oidc: Option<Oidc>,
 }
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { source: vec![DirectorySource::Backend] }
+        Self { source: vec![DirectorySource::Backend], oidc: None }
     }
 }
 

@@ -7,6 +7,7 @@ mod backend;
 mod backend_login;
 mod issuer;
 mod lookup;
+mod oidc;
 mod submission;
 mod trusted;
 
@@ -19,6 +20,7 @@ pub(super) use backend::{Backend, BackendTls, Balance, ProxyProtocol, Xclient};
 pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
 pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration};
 pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
+pub(super) use oidc::Oidc;
 pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
 pub(super) use submission::{BareNewline, Sender, Submission};

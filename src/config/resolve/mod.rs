@@ -6,6 +6,7 @@ mod group;
 mod issuer;
 mod listeners;
 mod lookups;
+mod oidc;
 mod store;
 mod submission;
 mod trusted;
@@ -23,7 +24,7 @@ use super::{
     unavailable,
     value::Span,
 };
-use crate::{admin, app, directory, limits, session, telemetry, tls, upstream};
+use crate::{admin, app, limits, session, telemetry, tls};
 
 pub(super) use listeners::standard as standard_listeners;
 
@@ -43,13 +44,14 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let telemetry = telemetry(document, &raw.telemetry)?;
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
     let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
+    let directory = oidc::directory(document, &base, raw, &issuer.url, &backends)?;
     Ok(app::Config {
         trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
         shared_mailboxes: shared_mailboxes(document, raw)?,
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
         issuer,
         listeners,
-        directory: directory(document, raw, &backends)?,
+        directory,
         backends,
         routes,
         lookups,
@@ -171,49 +173,6 @@ fn pair(
     let certificate = base.file(document, &format!("{key}.certificate"), certificate)?;
     let private_key = private_key.map(|path| base.file(document, &private, path)).transpose()?;
     Ok(Some(tls::CertificateFiles { certificate, private_key }))
-}
-
-fn directory(
-    document: &Document<'_>,
-    raw: &Root,
-    backends: &[upstream::Config],
-) -> Result<directory::Config, ConfigError> {
-    let key = "directory.source";
-    if raw.directory.source.is_empty() {
-        return Err(document
-            .error(key, "names no source, so nobody could sign in")
-            .help("write source = [\"backend\"]"));
-    }
-    let mut sources = Vec::new();
-    for source in &raw.directory.source {
-        let source = match source {
-            raw::DirectorySource::Backend => directory::Source::Backend,
-            raw::DirectorySource::Store => directory::Source::Store,
-            raw::DirectorySource::DovecotAuth
-            | raw::DirectorySource::Ldap
-            | raw::DirectorySource::Oidc
-            | raw::DirectorySource::Saslauthd
-            | raw::DirectorySource::Sql => continue,
-        };
-        if sources.contains(&source) {
-            return Err(document.error(key, "names a source twice").help("remove one"));
-        }
-        sources.push(source);
-    }
-    let sealed = backends.iter().find(|backend| matches!(backend.login, upstream::Login::Sealed));
-    if let (true, Some(backend)) = (sources.contains(&directory::Source::Store), sealed) {
-        return Err(document
-            .error(
-                key,
-                format!(
-                    "holds \"store\", but backend \"{}\" logs in with the mailbox password, which the built-in \
-                     directory does not know",
-                    backend.name
-                ),
-            )
-            .help("let the backend log in by master, authzid or trusted, or leave \"store\" out"));
-    }
-    Ok(directory::Config { sources })
 }
 
 fn session(document: &Document<'_>, raw: &Root) -> Result<session::Config, ConfigError> {

@@ -65,6 +65,16 @@ pub(super) fn trusted(
     Ok(configs)
 }
 
+/// An issuer as another section, of the name `key`, describes it.
+pub(super) fn of_section(
+    document: &Document<'_>,
+    base: &Base,
+    key: &str,
+    raw: &raw::TrustedIssuer,
+) -> Result<Config, ConfigError> {
+    Section { document, base, key: key.to_owned(), raw }.config(&[])
+}
+
 /// Fills in what is not set.
 fn preset(raw: &mut raw::TrustedIssuer) {
     match raw.preset {

@@ -17,37 +17,45 @@ use crate::{
 /// What a refused request leaves behind, so that it is not allowed afterwards.
 const DENIED: &[u8] = b"denied";
 
+/// Who has signed in, and how.
+pub(super) struct Person<'a> {
+    pub(super) user: Login,
+    /// The mailbox password; empty where none was needed, and then nothing is to be sealed.
+    pub(super) password: &'a Secret,
+    pub(super) verified: Verified,
+    /// When they proved who they are.
+    pub(super) auth_time: UnixTime,
+}
+
 impl Issuer {
     /// After the right password: the consent page, or the end, where consent is remembered.
-    #[expect(clippy::too_many_arguments, reason = "all that the sign-in page and the password have come to")]
     pub(super) async fn signed_in(
         &self,
         client: &Client,
         asked: Asked,
-        user: Login,
-        password: &Secret,
-        verified: Verified,
+        person: Person<'_>,
         browser: &Browser,
         now: UnixTime,
     ) -> Answer {
         let request = match asked {
             Asked::Client(request) => request,
             Asked::Device(request) => {
-                return self.device_signed_in(client, request, user, password, &verified, browser, now).await;
+                return self.device_signed_in(client, request, person, browser, now).await;
             }
         };
         let Some(way) = request.way_back(client) else { return no_way_back() };
-        if opens_nothing(client, &verified) {
+        if opens_nothing(client, &person.verified) {
             return Answer::Redirect(self.with_error(&way, &sealed_jwt()));
         }
-        let (prepared, sealed) = match self.prepare(request, &user, password, &verified) {
+        let (prepared, sealed) = match self.prepare(request, &person) {
             Ok(prepared) => prepared,
             Err(error) => return fault(error),
         };
         let scope = prepared.request.scope.clone();
-        let is_remembered = self.is_remembered(client, &prepared.request, &user).await;
+        let is_remembered = self.is_remembered(client, &prepared.request, &person.user).await;
         let prepared = Prepared::Code(Box::new(prepared));
-        let state = ConsentState { user, auth_time: now, sealed, prepared };
+        let state =
+            ConsentState { user: person.user, auth_time: person.auth_time, asked_at: now, sealed, prepared };
         match (is_remembered, &state.prepared) {
             (Ok(true), Prepared::Code(prepared)) => return self.allow(client, &state, prepared, now).await,
             (Err(store), _) => return unavailable(&store),
@@ -78,7 +86,7 @@ impl Issuer {
     pub async fn decide(&self, state: &str, allow: bool, browser: Option<&Secret>, now: UnixTime) -> Answer {
         let Some(browser) = Browser::of_cookie(browser) else { return error(PageError::Stale) };
         let opened: Option<ConsentState> = browser.open(Place::Consent, state, &self.server_key);
-        let Some(state) = opened.filter(|state| is_fresh(state.auth_time, now)) else {
+        let Some(state) = opened.filter(|state| is_fresh(state.asked_at, now)) else {
             return error(PageError::Stale);
         };
         let prepared = match &state.prepared {
@@ -101,14 +109,12 @@ impl Issuer {
     fn prepare(
         &self,
         request: Request,
-        user: &Login,
-        password: &Secret,
-        verified: &Verified,
+        person: &Person<'_>,
     ) -> Result<(PreparedCode, Vec<(String, Octets)>), CryptoError> {
         let key = GrantKey::generate()?;
         let code = OpaqueToken::generate(TokenKind::Code)?;
         let wrapped_key = key.wrap(&code.wrap_key(&self.server_key)?, request.id, code.kind())?;
-        let sealed = seal(&key.public(), request.id, user, password, verified)?;
+        let sealed = seal(&key.public(), request.id, person)?;
         let public_key = *key.public().as_bytes();
         let prepared = PreparedCode {
             request,
@@ -287,10 +293,9 @@ impl Issuer {
 pub(super) fn seal(
     key: &GrantPublicKey,
     grant: GrantId,
-    user: &Login,
-    password: &Secret,
-    verified: &Verified,
+    person: &Person<'_>,
 ) -> Result<Vec<(String, Octets)>, CryptoError> {
+    let Person { user, password, verified, .. } = person;
     let sealed = verified.seal_for.iter().map(|backend| {
         let context = SealContext { grant, user, backend, kind: CredentialKind::Password };
         Ok((backend.to_string(), Octets(key.seal(password, &context)?)))

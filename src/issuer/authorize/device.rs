@@ -1,17 +1,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    consent::{opens_nothing, seal},
+    consent::{Person, opens_nothing, seal},
     details::DeviceDetails,
     page::{Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, Page, PageError},
     sign_in::{client_name, error, fault, is_vouched_for, unavailable},
     state::{Asked, Browser, ConsentState, Prepared, SignInState},
 };
 use crate::{
-    directory::Verified,
     issuer::{Caller, Client, Issuer},
     limits::TooMany,
-    model::{ClientId, GrantId, Login, Scope, Secret, TokenHash, UnixTime},
+    model::{ClientId, GrantId, Scope, Secret, TokenHash, UnixTime},
     store::{Decided, DeviceRecord, DeviceState, StoreError},
     token::{CryptoError, GrantPublicKey, UserCode},
 };
@@ -84,14 +83,11 @@ impl Issuer {
 
     /// After the right password: asks whether the device may. The password is sealed to the device's own key, which
     /// nobody but the device can open.
-    #[expect(clippy::too_many_arguments, reason = "all that the sign-in page and the password have come to")]
     pub(super) async fn device_signed_in(
         &self,
         client: &Client,
         request: DeviceRequest,
-        user: Login,
-        password: &Secret,
-        verified: &Verified,
+        person: Person<'_>,
         browser: &Browser,
         now: UnixTime,
     ) -> Answer {
@@ -100,7 +96,7 @@ impl Issuer {
             Ok(None) => return unknown_code(),
             Err(store) => return unavailable(&store),
         };
-        if opens_nothing(client, verified) {
+        if opens_nothing(client, &person.verified) {
             return error(PageError::BadRequest(
                 "this client gets JWT access tokens, which cannot open a sealed mailbox password".into(),
             ));
@@ -109,13 +105,13 @@ impl Issuer {
             return unavailable(&StoreError::Corrupt("details of a device code".into()));
         };
         let key = GrantPublicKey::new(request.public_key);
-        let sealed = match seal(&key, request.id, &user, password, verified) {
+        let sealed = match seal(&key, request.id, &person) {
             Ok(sealed) => sealed,
             Err(error) => return fault(error),
         };
         let page = ConsentPage {
             state: String::new(),
-            user: user.clone(),
+            user: person.user.clone(),
             client_name: client_name(client),
             is_vouched_for: is_vouched_for(client),
             redirect_host: None,
@@ -128,7 +124,9 @@ impl Issuer {
             }),
             form_target: None,
         };
-        let state = ConsentState { user, auth_time: now, sealed, prepared: Prepared::Device(request) };
+        let prepared = Prepared::Device(request);
+        let state =
+            ConsentState { user: person.user, auth_time: person.auth_time, asked_at: now, sealed, prepared };
         self.consent_page(page, &state, browser)
     }
 

@@ -1,13 +1,15 @@
 //! From an authorization request to a code: sign-in, consent, and what the pages show.
 //!
 //! Invariants:
-//! - Nothing is stored before a person has given the right password and said yes, but counts of wrong passwords and
-//!   pushed requests. What lies between travels inside the pages, encrypted under a key of the browser's cookie and
+//! - Nothing is stored before a person has given the right password and said yes, but counts of wrong passwords,
+//!   pushed requests, and what a person at an outside provider comes back to. What lies between travels inside the pages, encrypted under a key of the browser's cookie and
 //!   the server key: so no other site can send a form here in the person's name, and the password is sealed the
 //!   moment it was found right.
 //! - No error goes to a redirect URI that the client did not register, and none to a stranger's without asking the
 //!   person.
 //! - One request is allowed once: the request's name is the grant's.
+//! - Whoever comes back from an outside provider set out from the same browser, for the same request, and comes
+//!   back once; the mailbox password that is then asked for is that of the person whom the provider named.
 //! - What a page says, and when, does not depend on whether a user exists.
 //!
 //! It must not know cookies' attributes or HTML: the caller renders [`Answer`].
@@ -15,6 +17,7 @@
 mod consent;
 mod details;
 mod device;
+mod outside;
 mod page;
 mod par;
 mod reply;
@@ -26,8 +29,8 @@ mod state;
 
 pub(super) use details::{CodeDetails, DeviceDetails};
 pub use page::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, Page, PageError, Redirect,
-    RedirectMode, SignInError, SignInForm, SignInPage,
+    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, MailboxPage, OutsideButton, Page,
+    PageError, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
 };
 pub use par::Pushed;
 pub(super) use request::select_scope;
@@ -42,7 +45,7 @@ use self::{
 };
 use super::{Client, ErrorCode, Issuer, OAuthError, Params};
 use crate::{
-    directory::PasswordCheck,
+    directory::{OutsideDirectory, PasswordCheck},
     model::{ClientId, GrantId, Secret, UnixTime},
 };
 
@@ -50,7 +53,14 @@ impl Issuer {
     /// Lets people sign in: `directory` knows their passwords. Without one, sign-in is not available.
     #[must_use]
     pub fn with_directory(mut self, directory: Arc<dyn PasswordCheck>) -> Self {
-        self.sign_ins = SignIns::new(Some(directory), &self.config.sign_in);
+        self.sign_ins.ask(directory);
+        self
+    }
+
+    /// Lets people sign in at an outside provider, beside the passwords or instead of them.
+    #[must_use]
+    pub fn with_outside(mut self, outside: Arc<OutsideDirectory>) -> Self {
+        self.sign_ins.ask_outside(outside);
         self
     }
 

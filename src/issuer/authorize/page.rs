@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::model::{Login, Scope, Secret, UnixTime};
 
@@ -16,6 +16,8 @@ pub enum Answer {
 pub enum Page {
     /// Asks for name and password.
     SignIn(SignInPage),
+    /// Asks for the mailbox password of somebody who signed in elsewhere.
+    Mailbox(MailboxPage),
     /// Asks whether the client may.
     Consent(ConsentPage),
     /// Asks whether to go back to a client that nobody vouches for, with an error.
@@ -41,9 +43,39 @@ pub struct SignInPage {
     pub is_vouched_for: bool,
     /// What the field for the name begins with.
     pub login_hint: Option<String>,
+    /// Whether passwords can be checked at all.
+    pub has_password: bool,
+    /// The way to an outside provider.
+    pub outside: Option<OutsideButton>,
     /// What was wrong with the last try.
     pub error: Option<SignInError>,
     /// Source expression for the policy's `form-action`, where the answer to the form may send the browser.
+    pub form_target: Option<String>,
+}
+
+/// The way to an outside provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutsideButton {
+    /// What the operator calls it.
+    pub label: Arc<str>,
+    /// Source expression for where the way begins, beside all of https.
+    pub form_target: Option<String>,
+}
+
+/// Asks for the mailbox password of somebody who signed in elsewhere, whom the mail server knows by it alone.
+#[derive(Clone, Debug)]
+pub struct MailboxPage {
+    /// Hidden field `state`.
+    pub state: String,
+    /// Who signed in. No other name can be given.
+    pub user: Login,
+    /// The client's name, as it calls itself.
+    pub client_name: String,
+    /// Whether the operator vouches for that name.
+    pub is_vouched_for: bool,
+    /// What was wrong with the last try.
+    pub error: Option<SignInError>,
+    /// Source expression for the policy's `form-action`.
     pub form_target: Option<String>,
 }
 
@@ -59,6 +91,12 @@ pub enum SignInError {
     },
     /// It cannot be told now; the password is not to blame.
     Unavailable,
+    /// The outside provider cannot be reached, or something between it and us needs the operator.
+    OutsideUnavailable,
+    /// The outside provider did not sign the person in, or what came back is not to be believed.
+    OutsideRefused,
+    /// The outside provider named somebody who has no mailbox here.
+    OutsideNobody,
 }
 
 /// What the sign-in form holds.
@@ -150,6 +188,11 @@ pub enum PageError {
     Answered,
     /// Too many wrong passwords for this request.
     Dead,
+    /// Too much failed at this address.
+    TooMany {
+        /// Seconds until the next try.
+        retry_after: u64,
+    },
     /// It cannot be done now.
     Unavailable,
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::{ResponseMode, WayBack};
 use crate::{
+    directory::OutsidePrompt,
     issuer::{Client, ErrorCode, GrantType, Issuer, OAuthError, Params},
     model::{ClientId, GrantId, Scope},
 };
@@ -62,16 +63,19 @@ pub(super) struct Request {
     pub(super) max_age: Option<u64>,
     /// `prompt=consent`: what was remembered does not count.
     pub(super) asks_consent: bool,
+    /// `prompt=login` or `prompt=select_account`, which an outside provider is told too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) outside_prompt: Option<OutsidePrompt>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) login_hint: Option<String>,
 }
 
-/// What `prompt` says (OpenID Connect Core §3.1.2.1), as far as it makes a difference: the password is always asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Prompt {
-    None,
-    Consent,
-    Other,
+/// What `prompt` says (OpenID Connect Core §3.1.2.1), as far as it makes a difference: a password is always asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Prompt {
+    none: bool,
+    consent: bool,
+    outside: Option<OutsidePrompt>,
 }
 
 impl Request {
@@ -134,7 +138,7 @@ impl Issuer {
         }
         let prompt = prompt(params)?;
         let max_age = max_age(params)?;
-        if prompt == Prompt::None {
+        if prompt.none {
             // Nobody stays signed in here, so nobody is signed in already.
             return Err(OAuthError::new(
                 ErrorCode::LoginRequired,
@@ -154,7 +158,8 @@ impl Issuer {
             code_challenge,
             nonce: nonce.map(str::to_owned),
             max_age,
-            asks_consent: prompt == Prompt::Consent,
+            asks_consent: prompt.consent,
+            outside_prompt: prompt.outside,
             login_hint: params.one("login_hint")?.filter(is_hint).map(str::to_owned),
         })
     }
@@ -238,12 +243,16 @@ fn prompt(params: &Params) -> Result<Prompt, OAuthError> {
     if !values.iter().all(is_known) {
         return Err(invalid("prompt holds a value that this server does not know"));
     }
-    match values.as_slice() {
-        ["none"] => Ok(Prompt::None),
-        _ if values.contains(&"none") => Err(invalid("prompt none goes with no other value")),
-        _ if values.contains(&"consent") => Ok(Prompt::Consent),
-        _ => Ok(Prompt::Other),
+    let has = |value| values.contains(&value);
+    if has("none") && values.len() > 1 {
+        return Err(invalid("prompt none goes with no other value"));
     }
+    let outside = match (has("login"), has("select_account")) {
+        (true, _) => Some(OutsidePrompt::Login),
+        (false, true) => Some(OutsidePrompt::SelectAccount),
+        (false, false) => None,
+    };
+    Ok(Prompt { none: has("none"), consent: has("consent"), outside })
 }
 
 fn max_age(params: &Params) -> Result<Option<u64>, OAuthError> {

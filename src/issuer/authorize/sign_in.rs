@@ -1,14 +1,15 @@
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::{
-    page::{Answer, Page, PageError, SignInError, SignInForm, SignInPage},
+    consent::Person,
+    page::{Answer, OutsideButton, Page, PageError, SignInError, SignInForm, SignInPage},
     request::Request,
     state::{Asked, Browser, Place, SignInState},
 };
 use crate::{
-    directory::{CheckError, Verified},
+    directory::{CheckError, PasswordCheck, Verified},
     issuer::{Caller, Client, Issuer, Standing},
     limits::{Attempt, TooMany},
     model::{GrantId, Login, Secret, UnixTime},
@@ -17,23 +18,34 @@ use crate::{
 };
 
 /// What became of a password.
-enum Checked {
+pub(super) enum Checked {
     Right(Verified),
     Wrong { was_asked: bool, is_last: bool },
     Refused(SignInError),
     Dead,
 }
 
+/// A password to be checked.
+pub(super) struct Try<'a> {
+    /// `None` for what is no login name.
+    pub(super) login: Option<&'a Login>,
+    pub(super) password: &'a Secret,
+    /// The authorization request.
+    pub(super) id: GrantId,
+    pub(super) caller: &'a Caller,
+}
+
 impl Issuer {
     /// The sign-in page for `state`, sealed for `browser`.
     pub(super) fn sign_in_page(&self, client: &Client, state: &SignInState, browser: &Browser) -> Answer {
         match browser.seal(Place::SignIn, state, &self.server_key) {
-            Ok(text) => Self::sign_in_page_again(client, state, text, browser, None),
+            Ok(text) => self.sign_in_page_again(client, state, text, browser, None),
             Err(error) => fault(error),
         }
     }
 
-    fn sign_in_page_again(
+    pub(super) fn sign_in_page_again(
+        &self,
         client: &Client,
         state: &SignInState,
         text: String,
@@ -44,15 +56,19 @@ impl Issuer {
             Asked::Client(request) => Some(request),
             Asked::Device(_) => None,
         };
-        let redirect = request.and_then(|request| client.redirect(&request.redirect_uri));
         Answer::Page(Page::SignIn(SignInPage {
             state: text,
             browser: browser.cookie(),
             client_name: client_name(client),
             is_vouched_for: is_vouched_for(client),
             login_hint: request.and_then(|request| request.login_hint.clone()),
+            has_password: self.sign_ins.directory().is_some(),
+            outside: self.sign_ins.outside().map(|outside| OutsideButton {
+                label: Arc::clone(outside.label()),
+                form_target: outside.form_target(),
+            }),
             error,
-            form_target: redirect.map(|redirect| redirect.form_target()),
+            form_target: state.asked.form_target(client),
         }))
     }
 
@@ -64,53 +80,92 @@ impl Issuer {
         caller: &Caller,
         now: UnixTime,
     ) -> Answer {
-        let Some(browser) = Browser::of_cookie(browser) else { return error(PageError::Stale) };
-        let opened: Option<SignInState> = browser.open(Place::SignIn, form.state, &self.server_key);
-        let Some(state) = opened.filter(|state| is_fresh(state.asked_at, now)) else {
-            return error(PageError::Stale);
-        };
-        let client = match self.client(state.asked.client()).await {
-            Ok(Some(client)) => client,
-            Ok(None) => return error(PageError::BadRequest("the client is no longer registered".into())),
-            Err(store) => return unavailable(&store),
+        let (browser, state, client) = match self.open_sign_in(form.state, browser, now).await {
+            Ok(opened) => opened,
+            Err(answer) => return *answer,
         };
         let started = Instant::now();
         let login = Login::parse(form.login.trim()).ok();
-        let refused = match self.check(login.as_ref(), &form.password, &state, caller.address, now).await {
+        let directory = self.sign_ins.directory();
+        let try_ = Try { login: login.as_ref(), password: &form.password, id: state.asked.id(), caller };
+        let refused = match self.check(directory, &try_, now).await {
             Checked::Right(verified) => {
-                let Some(login) = login else { return error(PageError::Stale) };
-                return self
-                    .signed_in(&client, state.asked, login, &form.password, verified, &browser, now)
-                    .await;
+                let Some(user) = login else { return error(PageError::Stale) };
+                let person = Person { user, password: &form.password, verified, auth_time: now };
+                return self.signed_in(&client, state.asked, person, &browser, now).await;
             }
+            refused @ (Checked::Dead | Checked::Refused(_) | Checked::Wrong { .. }) => {
+                match self.refused(refused, started, caller, &client).await {
+                    Ok(refused) => refused,
+                    Err(dead) => return error(dead),
+                }
+            }
+        };
+        self.sign_in_page_again(&client, &state, form.state.to_owned(), &browser, Some(refused))
+    }
+
+    /// What the sign-in page carried, if it is this browser's and not too old, and its client.
+    pub(super) async fn open_sign_in(
+        &self,
+        text: &str,
+        browser: Option<&Secret>,
+        now: UnixTime,
+    ) -> Result<(Browser, SignInState, Arc<Client>), Box<Answer>> {
+        let stale = || Box::new(error(PageError::Stale));
+        let browser = Browser::of_cookie(browser).ok_or_else(stale)?;
+        let opened: Option<SignInState> = browser.open(Place::SignIn, text, &self.server_key);
+        let state = opened.filter(|state| is_fresh(state.asked_at, now)).ok_or_else(stale)?;
+        let client = self.client_of(&state.asked).await?;
+        Ok((browser, state, client))
+    }
+
+    /// The client that a person signs in for.
+    pub(super) async fn client_of(&self, asked: &Asked) -> Result<Arc<Client>, Box<Answer>> {
+        match self.client(asked.client()).await {
+            Ok(Some(client)) => Ok(client),
+            Ok(None) => {
+                Err(Box::new(error(PageError::BadRequest("the client is no longer registered".into()))))
+            }
+            Err(store) => Err(Box::new(unavailable(&store))),
+        }
+    }
+
+    /// What to tell whoever gave a password that was not found right; after a wrong one, in due time.
+    ///
+    /// # Errors
+    /// The page that ends the request.
+    pub(super) async fn refused(
+        &self,
+        checked: Checked,
+        started: Instant,
+        caller: &Caller,
+        client: &Client,
+    ) -> Result<SignInError, PageError> {
+        match checked {
             Checked::Wrong { was_asked, is_last } => {
                 if was_asked {
                     tracing::info!(address = %caller.address, client_id = %client.id, "a sign-in page got a wrong password");
                 }
                 self.sign_ins.hold(started, was_asked).await;
-                if is_last {
-                    return error(PageError::Dead);
-                }
-                SignInError::Wrong
+                if is_last { Err(PageError::Dead) } else { Ok(SignInError::Wrong) }
             }
-            Checked::Refused(refused) => refused,
-            Checked::Dead => return error(PageError::Dead),
-        };
-        Self::sign_in_page_again(&client, &state, form.state.to_owned(), &browser, Some(refused))
+            Checked::Refused(refused) => Ok(refused),
+            Checked::Dead => Err(PageError::Dead),
+            Checked::Right(_) => Err(PageError::Stale),
+        }
     }
 
     /// Whether the password is right, asked within all limits.
-    async fn check(
+    pub(super) async fn check(
         &self,
-        login: Option<&Login>,
-        password: &Secret,
-        state: &SignInState,
-        address: IpAddr,
+        directory: Option<&dyn PasswordCheck>,
+        try_: &Try<'_>,
         now: UnixTime,
     ) -> Checked {
         const UNAVAILABLE: Checked = Checked::Refused(SignInError::Unavailable);
-        let Some(directory) = self.sign_ins.directory() else { return UNAVAILABLE };
-        let id = state.asked.id();
+        let Some(directory) = directory else { return UNAVAILABLE };
+        let Try { login, password, id, caller: Caller { address, .. } } = *try_;
+        let address = *address;
         // The name of a service client is no person's. None of this is a guess, so it counts for nothing: it is
         // also not bounded by name, and whoever likes could fill the store with counts.
         let Some(login) = login.filter(|login| !login.is_client() && is_password(password)) else {
@@ -155,13 +210,19 @@ impl Issuer {
         }
     }
 
-    async fn attempts(&self, id: GrantId, now: UnixTime) -> Result<u32, StoreError> {
+    pub(super) async fn attempts(&self, id: GrantId, now: UnixTime) -> Result<u32, StoreError> {
         let key = self.attempts_key(id).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.store.counted(EphemeralKind::SignInAttempts, &key, now).await
     }
 
     /// Counts a wrong password where every node sees it.
-    async fn wrong(&self, id: GrantId, attempt: Attempt, was_asked: bool, now: UnixTime) -> Checked {
+    pub(super) async fn wrong(
+        &self,
+        id: GrantId,
+        attempt: Attempt,
+        was_asked: bool,
+        now: UnixTime,
+    ) -> Checked {
         let until = now.after(Request::LIFETIME);
         let counted = match self.attempts_key(id) {
             Ok(key) => self.store.count(EphemeralKind::SignInAttempts, &key, until, now).await,
@@ -186,7 +247,17 @@ impl Issuer {
 }
 
 impl Asked {
-    fn id(&self) -> GrantId {
+    /// Where the answer to a form may send the browser.
+    pub(super) fn form_target(&self, client: &Client) -> Option<String> {
+        match self {
+            Self::Client(request) => {
+                client.redirect(&request.redirect_uri).map(|redirect| redirect.form_target())
+            }
+            Self::Device(_) => None,
+        }
+    }
+
+    pub(super) fn id(&self) -> GrantId {
         match self {
             Self::Client(request) => request.id,
             Self::Device(request) => request.id,

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    directory::PasswordCheck,
+    directory::{OutsideDirectory, PasswordCheck},
     limits::{SignInConfig, SignInLimits},
 };
 
@@ -25,6 +25,8 @@ const LONGEST_HOLD: Duration = Duration::from_secs(5);
 /// Who knows the passwords, and what holds guessing down.
 pub(in crate::issuer) struct SignIns {
     directory: Option<Arc<dyn PasswordCheck>>,
+    /// Where people may sign in instead.
+    outside: Option<Arc<OutsideDirectory>>,
     pub(super) limits: SignInLimits,
     waiting: Semaphore,
     strangers: Semaphore,
@@ -42,10 +44,11 @@ pub(super) struct Turn<'a> {
 }
 
 impl SignIns {
-    pub(in crate::issuer) fn new(directory: Option<Arc<dyn PasswordCheck>>, config: &SignInConfig) -> Self {
+    pub(in crate::issuer) fn new(config: &SignInConfig) -> Self {
         let at_once = usize::try_from(config.checks_at_once).unwrap_or(1).max(1);
         Self {
-            directory,
+            directory: None,
+            outside: None,
             limits: SignInLimits::new(config),
             waiting: Semaphore::new(WAITING),
             strangers: Semaphore::new(at_once),
@@ -54,6 +57,18 @@ impl SignIns {
             step: config.wrong_answer_step,
             usual: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn ask(&mut self, directory: Arc<dyn PasswordCheck>) {
+        self.directory = Some(directory);
+    }
+
+    pub(super) fn ask_outside(&mut self, outside: Arc<OutsideDirectory>) {
+        self.outside = Some(outside);
+    }
+
+    pub(super) fn outside(&self) -> Option<&OutsideDirectory> {
+        self.outside.as_deref()
     }
 
     pub(super) fn directory(&self) -> Option<&dyn PasswordCheck> {
@@ -92,7 +107,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wrong_answers_come_on_whole_steps_and_never_before_the_first() {
-        let sign_ins = SignIns::new(None, &SignInConfig::default());
+        let sign_ins = SignIns::new(&SignInConfig::default());
         for (took, held) in [(0, 1000), (3, 1000), (999, 1000), (1000, 2000), (1800, 2000), (7100, 8000)] {
             let started = Instant::now();
             tokio::time::sleep(Duration::from_millis(took)).await;
@@ -103,7 +118,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_without_asking_takes_as_long_as_one_with() {
-        let sign_ins = SignIns::new(None, &SignInConfig::default());
+        let sign_ins = SignIns::new(&SignInConfig::default());
         let started = Instant::now();
         sign_ins.hold(started, false).await;
         assert_eq!(started.elapsed().as_millis(), 1000);
@@ -118,7 +133,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn strangers_wait_their_turn_and_the_known_do_not_wait_behind_them() {
         let config = SignInConfig { checks_at_once: 2, ..SignInConfig::default() };
-        let sign_ins = SignIns::new(None, &config);
+        let sign_ins = SignIns::new(&config);
         let _one = sign_ins.turn(false).await.unwrap();
         let _two = sign_ins.turn(false).await.unwrap();
         let started = Instant::now();

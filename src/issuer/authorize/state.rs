@@ -16,13 +16,18 @@ const LONGEST: usize = 48 * 1024;
 pub(super) enum Place {
     SignIn,
     Consent,
+    /// Not a page: what is kept while a person is at an outside provider.
+    Outside,
+    Mailbox,
 }
 
 impl Place {
     const fn context(self) -> &'static [u8] {
         match self {
             Self::SignIn => b"bearward sign-in page v1",
-            Self::Consent => b"bearward consent page v1",
+            Self::Consent => b"bearward consent page v2",
+            Self::Outside => b"bearward way to an outside provider v1",
+            Self::Mailbox => b"bearward mailbox password page v1",
         }
     }
 }
@@ -42,13 +47,24 @@ pub(super) enum Asked {
     Device(DeviceRequest),
 }
 
+/// What the page carries that asks for the mailbox password of somebody who signed in elsewhere.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MailboxState {
+    pub(super) user: Login,
+    pub(super) auth_time: UnixTime,
+    pub(super) asked_at: UnixTime,
+    pub(super) asked: Asked,
+}
+
 /// What the consent page carries: the grant, ready to be stored. The password is sealed already, and the key that
 /// opens it is wrapped for a code that nobody has yet.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ConsentState {
     pub(super) user: Login,
-    /// When the password was given.
+    /// When the person proved who they are, to whomever.
     pub(super) auth_time: UnixTime,
+    /// When the page was made.
+    pub(super) asked_at: UnixTime,
     pub(super) sealed: Vec<(String, Octets)>,
     pub(super) prepared: Prepared,
 }
@@ -102,6 +118,7 @@ impl Browser {
         self.0.lookup()
     }
 
+    /// As text that only [`Browser::open`] of this browser reads.
     pub(super) fn seal<T: Serialize>(
         &self,
         place: Place,

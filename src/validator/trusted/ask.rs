@@ -48,6 +48,29 @@ pub(super) async fn introspect(
     }
 }
 
+/// RFC 6749 §4.1.3: a grant, which `form` holds already, for tokens; or the error that the issuer answers with (§5.2).
+pub(super) async fn tokens(
+    config: &Config,
+    remote: &Remote,
+    url: &Url,
+    mut form: Form,
+    now: UnixTime,
+) -> Result<Result<Map<String, Value>, String>, Fault> {
+    let mut headers = json_wanted();
+    authenticate(config, config.client.as_ref(), &mut form, &mut headers, now)?;
+    let request = Request { headers, body: Some((FORM, form.finish())) };
+    let answer = remote.send(url, request, now).await?;
+    match answer.status {
+        200 => object(&answer, url).map(Ok),
+        400 | 401 => {
+            let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
+            let error = body.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
+            Ok(Err(error.unwrap_or("no error").chars().take(64).collect()))
+        }
+        status => Err(Fault::Operator(format!("{} answers {status}", shown(url)))),
+    }
+}
+
 /// OpenID Connect Core §5.3. `None` for a token that it does not take.
 pub(super) async fn userinfo(remote: &Remote, url: &Url, token: &Secret, now: UnixTime) -> Said {
     let mut headers = json_wanted();
@@ -170,10 +193,10 @@ fn encoded(text: &str) -> String {
 
 /// A form that holds secrets.
 #[derive(Default)]
-struct Form(Zeroizing<String>);
+pub(super) struct Form(Zeroizing<String>);
 
 impl Form {
-    fn add(&mut self, name: &str, value: &str) {
+    pub(super) fn add(&mut self, name: &str, value: &str) {
         if !self.0.is_empty() {
             self.0.push('&');
         }

@@ -29,16 +29,22 @@ pub(super) struct Published {
 /// Authorization-server metadata (RFC 8414 §2), as far as it is used.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metadata {
+    authorization: Option<Url>,
     jwks: Option<Url>,
     introspection: Option<Url>,
+    /// Whether the answers of its authorization endpoint say who gives them (RFC 9207 §3).
+    names_itself: bool,
+    token: Option<Url>,
     userinfo: Option<Url>,
 }
 
 /// An endpoint that the metadata names.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Endpoint {
+    Authorization,
     Introspection,
     Jwks,
+    Token,
     Userinfo,
 }
 
@@ -57,8 +63,10 @@ impl Published {
     pub(super) async fn endpoint(&self, endpoint: Endpoint, now: UnixTime) -> Result<Url, Fault> {
         let set = &self.config.endpoints;
         let (configured, name) = match endpoint {
+            Endpoint::Authorization => (&None, "authorization_endpoint"),
             Endpoint::Introspection => (&set.introspection, "introspection_endpoint"),
             Endpoint::Jwks => (&set.jwks, "jwks_uri"),
+            Endpoint::Token => (&None, "token_endpoint"),
             Endpoint::Userinfo => (&set.userinfo, "userinfo_endpoint"),
         };
         if let Some(url) = configured {
@@ -66,11 +74,18 @@ impl Published {
         }
         let metadata = self.metadata(now).await?;
         let found = match endpoint {
+            Endpoint::Authorization => &metadata.value.authorization,
+            Endpoint::Token => &metadata.value.token,
             Endpoint::Introspection => &metadata.value.introspection,
             Endpoint::Jwks => &metadata.value.jwks,
             Endpoint::Userinfo => &metadata.value.userinfo,
         };
         found.clone().ok_or_else(|| Fault::Operator(format!("its metadata names no {name}")))
+    }
+
+    /// Whether the answers of its authorization endpoint say who gives them (RFC 9207 §3).
+    pub(super) async fn names_itself(&self, now: UnixTime) -> Result<bool, Fault> {
+        Ok(self.metadata(now).await?.value.names_itself)
     }
 
     /// Verifies a token by the published keys. When none of them has the name that the token gives, they are read
@@ -174,12 +189,17 @@ fn read(config: &Config, document: &Value) -> Result<Metadata, Fault> {
         let aliases = document.get("mtls_endpoint_aliases").filter(|_| is_by_certificate)?;
         aliases.get(name).and_then(Value::as_str).and_then(|text| text.parse().ok())
     };
+    let own_or_alias = |name: &'static str| match aliases(name) {
+        Some(alias) => Ok(Some(alias)),
+        None => url(name).map_err(|_| bad(name)),
+    };
     Ok(Metadata {
+        authorization: url("authorization_endpoint").map_err(|_| bad("authorization_endpoint"))?,
+        names_itself: document.get("authorization_response_iss_parameter_supported")
+            == Some(&Value::Bool(true)),
+        token: own_or_alias("token_endpoint")?,
         jwks: url("jwks_uri").map_err(|_| bad("jwks_uri"))?,
-        introspection: match aliases("introspection_endpoint") {
-            Some(alias) => Some(alias),
-            None => url("introspection_endpoint").map_err(|_| bad("introspection_endpoint"))?,
-        },
+        introspection: own_or_alias("introspection_endpoint")?,
         userinfo: url("userinfo_endpoint").map_err(|_| bad("userinfo_endpoint"))?,
     })
 }

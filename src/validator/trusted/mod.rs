@@ -14,9 +14,11 @@ mod ask;
 mod claims;
 mod config;
 mod flights;
+mod id_token;
 mod logout;
 mod metadata;
 mod person;
+mod provider;
 mod refreshed;
 mod remote;
 mod template;
@@ -47,6 +49,7 @@ use crate::{
 
 pub use config::{Client, ClientAuth, Config, Endpoints, Mapping, ScopeNames, Validate};
 pub use logout::{LogoutError, LogoutOf};
+pub use provider::{CodeExchange, Provider, ProviderError, SignedIn};
 pub use template::Template;
 
 pub(super) use claims::{Evidence, Facts};

@@ -31,7 +31,7 @@ pub(super) fn read(config: &Config, evidence: &Evidence, trace: &mut Trace) -> R
         let detail = format!("its user is not in the group \"{wanted}\"");
         return trace.fail(StepName::Login, Rejection::NotAuthorized, detail);
     }
-    let named = match mapping.login.fill(|name| text(config, evidence, name)) {
+    let named = match named(config, evidence) {
         Ok(named) => named,
         Err(detail) => return trace.fail(StepName::Login, Rejection::NotAuthorized, detail),
     };
@@ -40,6 +40,11 @@ pub(super) fn read(config: &Config, evidence: &Evidence, trace: &mut Trace) -> R
     addresses.extend(email);
     addresses.retain(|address| login(config, address).is_ok());
     Ok(Person { named, addresses, groups, mailboxes: list(evidence, mapping.mailboxes_claim.as_deref()) })
+}
+
+/// What the mapping makes of the claims.
+pub(super) fn named(config: &Config, evidence: &Evidence) -> Result<String, String> {
+    config.mapping.login.fill(|name| text(config, evidence, name))
 }
 
 /// A claim that names the user. An address that nobody has verified names nobody.

@@ -14,6 +14,18 @@ pub(super) const ENGLISH: Messages = Messages {
     too_many: Sentence("Too many tries. Wait {}, then try again."),
     unavailable: "Your password cannot be checked right now. It is not to blame; try again in a minute.",
 
+    outside_button: Sentence("Continue with {}"),
+    outside_unavailable: Sentence("{} cannot be reached right now. Try again in a minute."),
+    outside_refused: Sentence("{} did not sign you in. You can try again."),
+    outside_nobody: Sentence(
+        "The account that you used at {} has no mailbox here. Try again with another account.",
+    ),
+    outside_or: "or",
+    mailbox_title: "One more step",
+    mailbox_why: "Your mail server also asks for the password of your mailbox. It is needed this once; the app does \
+                  not get to see it.",
+    mailbox_button: "Continue",
+
     consent_title: "Allow access?",
     signed_in_as: Sentence("You are signed in as {}."),
     client_wants: Sentence("{} wants to:"),
@@ -69,6 +81,10 @@ pub(super) const ENGLISH: Messages = Messages {
     dead: Text {
         title: "Too many wrong passwords",
         body: "This request has ended. Go back to the app and start again there.",
+    },
+    too_many_failures: Text {
+        title: "Too many tries",
+        body: "Too many sign-ins failed. Wait a few minutes, then start again in the app.",
     },
     not_now: Text { title: "Not possible right now", body: "Try again in a minute." },
 

@@ -15,6 +15,20 @@ pub(super) const GERMAN: Messages = Messages {
     unavailable: "Ihr Passwort kann gerade nicht geprüft werden. Am Passwort liegt es nicht; bitte in einer Minute \
                   noch einmal versuchen.",
 
+    outside_button: Sentence("Weiter mit {}"),
+    outside_unavailable: Sentence(
+        "{} ist gerade nicht erreichbar. Bitte in einer Minute noch einmal versuchen.",
+    ),
+    outside_refused: Sentence("{} hat Sie nicht angemeldet. Sie können es noch einmal versuchen."),
+    outside_nobody: Sentence(
+        "Das Konto, das Sie bei {} benutzt haben, hat hier kein Postfach. Versuchen Sie es mit einem anderen Konto.",
+    ),
+    outside_or: "oder",
+    mailbox_title: "Noch ein Schritt",
+    mailbox_why: "Ihr Mailserver verlangt außerdem das Passwort Ihres Postfachs. Es wird nur dieses eine Mal \
+                  gebraucht; die App bekommt es nicht zu sehen.",
+    mailbox_button: "Weiter",
+
     consent_title: "Zugriff erlauben?",
     signed_in_as: Sentence("Sie sind angemeldet als {}."),
     client_wants: Sentence("{} möchte:"),
@@ -73,6 +87,10 @@ pub(super) const GERMAN: Messages = Messages {
     dead: Text {
         title: "Zu viele falsche Passwörter",
         body: "Diese Anfrage ist beendet. Gehen Sie zurück zur App und beginnen Sie dort von vorn.",
+    },
+    too_many_failures: Text {
+        title: "Zu viele Versuche",
+        body: "Zu viele Anmeldungen sind gescheitert. Warten Sie einige Minuten und beginnen Sie in der App von vorn.",
     },
     not_now: Text { title: "Gerade nicht möglich", body: "Bitte in einer Minute noch einmal versuchen." },
 

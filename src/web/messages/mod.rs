@@ -32,6 +32,16 @@ pub(super) struct Messages {
     pub(super) too_many: Sentence,
     pub(super) unavailable: &'static str,
 
+    /// The gap is the name of an outside provider, here and in the next three.
+    pub(super) outside_button: Sentence,
+    pub(super) outside_unavailable: Sentence,
+    pub(super) outside_refused: Sentence,
+    pub(super) outside_nobody: Sentence,
+    pub(super) outside_or: &'static str,
+    pub(super) mailbox_title: &'static str,
+    pub(super) mailbox_why: &'static str,
+    pub(super) mailbox_button: &'static str,
+
     pub(super) consent_title: &'static str,
     /// The gap is the login name.
     pub(super) signed_in_as: Sentence,
@@ -74,6 +84,7 @@ pub(super) struct Messages {
     pub(super) stale: Text,
     pub(super) answered: Text,
     pub(super) dead: Text,
+    pub(super) too_many_failures: Text,
     pub(super) not_now: Text,
 
     pub(super) form_post_title: &'static str,
@@ -233,6 +244,10 @@ mod tests {
             let sentences = [
                 m.client_asks,
                 m.too_many,
+                m.outside_button,
+                m.outside_unavailable,
+                m.outside_refused,
+                m.outside_nobody,
                 m.signed_in_as,
                 m.client_wants,
                 m.goes_to,

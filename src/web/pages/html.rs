@@ -13,7 +13,24 @@ pub(super) struct SignInHtml<'a> {
     pub(super) state: &'a str,
     pub(super) client_name: &'a str,
     pub(super) is_vouched_for: bool,
+    pub(super) has_password: bool,
+    /// How the outside provider is called.
+    pub(super) outside: Option<&'a str>,
+    pub(super) outside_action: &'a str,
     pub(super) login: &'a str,
+    pub(super) error: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "mailbox.html")]
+pub(super) struct MailboxHtml<'a> {
+    pub(super) m: &'static Messages,
+    pub(super) host: &'a str,
+    pub(super) action: &'a str,
+    pub(super) state: &'a str,
+    pub(super) user: &'a str,
+    pub(super) client_name: &'a str,
+    pub(super) is_vouched_for: bool,
     pub(super) error: Option<&'a str>,
 }
 

@@ -13,19 +13,24 @@ pub use home::{Endpoint, Security};
 pub(super) use home::{Home, STYLE_PATH, style};
 
 use self::html::{
-    ConsentHtml, DeviceCodeHtml, DeviceHtml, DoneHtml, ErrorHtml, FormPostHtml, LeaveHtml, SignInHtml, Way,
+    ConsentHtml, DeviceCodeHtml, DeviceHtml, DoneHtml, ErrorHtml, FormPostHtml, LeaveHtml, MailboxHtml,
+    SignInHtml, Way,
 };
 use super::{messages::Messages, qr::qr_svg};
 use crate::{
     issuer::{
-        Answer, ConsentPage, DeviceCodePage, DonePage, LeavePage, Page, PageError, Redirect, RedirectMode,
-        SignInError, SignInPage,
+        Answer, ConsentPage, DeviceCodePage, DonePage, LeavePage, MailboxPage, Page, PageError, Redirect,
+        RedirectMode, SignInError, SignInPage,
     },
     model::{Secret, UnixTime},
 };
 
 /// Where the sign-in page sends its form.
 pub(super) const SIGN_IN_PATH: &str = "/oauth/sign-in";
+/// Where its button for an outside provider leads.
+pub(super) const OUTSIDE_PATH: &str = "/oauth/outside";
+/// Where the page for the mailbox password sends its form.
+pub(super) const MAILBOX_PATH: &str = "/oauth/mailbox";
 /// Where the consent page sends its form.
 pub(super) const CONSENT_PATH: &str = "/oauth/consent";
 /// The cookie that tells browsers apart. The prefix makes browsers take it from this host over TLS alone, so that
@@ -75,28 +80,16 @@ impl Frame<'_> {
             Page::DeviceCode(page) => self.device_code(page),
             Page::Done(page) => self.done(*page),
             Page::Error(error) => self.error(error),
+            Page::Mailbox(page) => self.mailbox(page),
             Page::Leave(page) => self.leave(page),
             Page::SignIn(page) => self.sign_in(page),
         }
     }
 
-    /// A wrong password is answered with 422: it is shown as any page is, and password managers take a status of
-    /// 400 and more as a sign not to keep what was typed. 401 would need a challenge that no form can answer.
     fn sign_in(&self, page: &SignInPage) -> Response {
-        let (status, error, retry_after) = match page.error {
-            None => (StatusCode::OK, None, None),
-            Some(SignInError::Wrong) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, Some(self.messages.wrong.to_owned()), None)
-            }
-            Some(SignInError::TooMany { retry_after }) => {
-                (StatusCode::TOO_MANY_REQUESTS, Some(self.too_many(retry_after)), Some(retry_after))
-            }
-            Some(SignInError::Unavailable) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Some(self.messages.unavailable.to_owned()),
-                Some(RETRY_AFTER),
-            ),
-        };
+        let outside = page.outside.as_ref().map(|outside| shown(&outside.label));
+        let label = outside.as_deref().unwrap_or_default();
+        let (status, error, retry_after) = self.refused(page.error, label);
         let Some(cookie) = cookie(&page.browser) else { return self.error(&PageError::Unavailable) };
         let html = SignInHtml {
             m: self.messages,
@@ -105,12 +98,62 @@ impl Frame<'_> {
             state: &page.state,
             client_name: &shown(&page.client_name),
             is_vouched_for: page.is_vouched_for,
+            has_password: page.has_password,
+            outside: outside.as_deref(),
+            outside_action: OUTSIDE_PATH,
             login: self.typed.or(page.login_hint.as_deref()).unwrap_or_default(),
             error: error.as_deref(),
         };
-        let mut response = respond_with(&html, status, &form_policy(page.form_target.as_deref()));
+        // The provider may send the browser on to others before it shows anything, and Chromium holds all of that to
+        // the policy of this page.
+        let beyond =
+            page.outside.as_ref().map(|outside| ["https:", outside.form_target.as_deref().unwrap_or("")]);
+        let targets = page.form_target.as_deref().into_iter().chain(beyond.into_iter().flatten());
+        let mut response = respond_with(&html, status, &form_policy_of(targets));
         response.headers_mut().insert(header::SET_COOKIE, cookie);
         retry(response, retry_after)
+    }
+
+    fn mailbox(&self, page: &MailboxPage) -> Response {
+        let (status, error, retry_after) = self.refused(page.error, "");
+        let html = MailboxHtml {
+            m: self.messages,
+            host: self.host,
+            action: MAILBOX_PATH,
+            state: &page.state,
+            user: &shown(page.user.as_str()),
+            client_name: &shown(&page.client_name),
+            is_vouched_for: page.is_vouched_for,
+            error: error.as_deref(),
+        };
+        retry(respond_with(&html, status, &form_policy(page.form_target.as_deref())), retry_after)
+    }
+
+    /// Status, text and waiting time of what was wrong with a try; `label` names the outside provider.
+    ///
+    /// A wrong password is answered with 422: it is shown as any page is, and password managers take a status of 400
+    /// and more as a sign not to keep what was typed. 401 would need a challenge that no form can answer.
+    fn refused(&self, error: Option<SignInError>, label: &str) -> (StatusCode, Option<String>, Option<u64>) {
+        let m = self.messages;
+        match error {
+            None => (StatusCode::OK, None, None),
+            Some(SignInError::Wrong) => (StatusCode::UNPROCESSABLE_ENTITY, Some(m.wrong.to_owned()), None),
+            Some(SignInError::TooMany { retry_after }) => {
+                (StatusCode::TOO_MANY_REQUESTS, Some(self.too_many(retry_after)), Some(retry_after))
+            }
+            Some(SignInError::Unavailable) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(m.unavailable.to_owned()), Some(RETRY_AFTER))
+            }
+            Some(SignInError::OutsideUnavailable) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(m.outside_unavailable.with(label)), Some(RETRY_AFTER))
+            }
+            Some(SignInError::OutsideRefused) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Some(m.outside_refused.with(label)), None)
+            }
+            Some(SignInError::OutsideNobody) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Some(m.outside_nobody.with(label)), None)
+            }
+        }
     }
 
     fn consent(&self, page: &ConsentPage) -> Response {
@@ -194,7 +237,12 @@ impl Frame<'_> {
     }
 
     fn error(&self, error: &PageError) -> Response {
+        let mut wait = None;
         let (status, text, description) = match error {
+            PageError::TooMany { retry_after } => {
+                wait = Some(*retry_after);
+                (StatusCode::TOO_MANY_REQUESTS, self.messages.too_many_failures, None)
+            }
             PageError::Answered => (StatusCode::BAD_REQUEST, self.messages.answered, None),
             PageError::BadRequest(text) => {
                 (StatusCode::BAD_REQUEST, self.messages.bad_request, Some(shown(text)))
@@ -204,7 +252,7 @@ impl Frame<'_> {
             PageError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, self.messages.not_now, None),
         };
         let html = ErrorHtml { m: self.messages, host: self.host, text, description: description.as_deref() };
-        let wait = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
+        let wait = wait.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER));
         retry(respond_with(&html, status, &policy("'none'", None)), wait)
     }
 
@@ -265,10 +313,16 @@ fn retry(mut response: Response, seconds: Option<u64>) -> Response {
 /// The policy of a page whose form comes back here. Chromium holds every redirect that answers the form to
 /// `form-action` too, so the client's address must stand there.
 fn form_policy(target: Option<&str>) -> String {
-    match target.filter(|target| is_source(target)) {
-        Some(target) => policy(&format!("'self' {target}"), None),
-        None => policy("'self'", None),
+    form_policy_of(target.into_iter())
+}
+
+fn form_policy_of<'a>(targets: impl Iterator<Item = &'a str>) -> String {
+    let mut sources = "'self'".to_owned();
+    for target in targets.filter(|target| is_source(target)) {
+        sources.push(' ');
+        sources.push_str(target);
     }
+    policy(&sources, None)
 }
 
 /// The policy of a page.

@@ -65,6 +65,8 @@ fn sign_in_page() -> SignInPage {
         is_vouched_for: false,
         login_hint: None,
         error: None,
+        has_password: true,
+        outside: None,
         form_target: Some("http://127.0.0.1:*".to_owned()),
     }
 }

@@ -1,0 +1,75 @@
+//! The mailbox password of somebody who signed in elsewhere.
+
+use super::*;
+
+impl House {
+    async fn sealed() -> Self {
+        let house = Self::new().await;
+        *house.mailboxes.seal_for.lock().unwrap() = vec!["main".into()];
+        house
+    }
+}
+
+#[tokio::test]
+async fn the_mailbox_password_is_asked_for_once_where_the_mail_server_wants_it() {
+    let house = House::sealed().await;
+    let mut browser = Browser::new(&house.web);
+    let page = house.there_and_back(&mut browser, &[]).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    assert!(page.body.contains("One more step") && page.body.contains(ALICE), "{}", page.body);
+    assert!(!page.body.contains("name=\"login\""), "the name cannot be changed: {}", page.body);
+    let wrong = browser.submit(&page, &[("password", "wrong")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", wrong.body);
+    assert!(wrong.body.contains("One more step"), "{}", wrong.body);
+    let consent = browser.submit(&wrong, &[("password", RIGHT)]).await;
+    assert_consent(&consent);
+    assert!(!consent.body.contains(RIGHT));
+    let answer = browser.submit(&consent, &[("decision", "allow")]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    assert_eq!(*house.mailboxes.tried.lock().unwrap(), [ALICE, ALICE]);
+}
+
+#[tokio::test]
+async fn the_password_is_that_of_the_person_whom_the_provider_named() {
+    let house = House::sealed().await;
+    house.provider.claim("email", "bob@example.org".into());
+    let mut browser = Browser::new(&house.web);
+    let page = house.there_and_back(&mut browser, &[]).await;
+    let fields = [("password", RIGHT), ("login", ALICE), ("user", ALICE)];
+    let answer = browser.submit(&page, &fields).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    assert_eq!(*house.mailboxes.tried.lock().unwrap(), ["bob@example.org"]);
+}
+
+#[tokio::test]
+async fn the_page_is_its_own_browsers_and_guesses_are_counted() {
+    let house = House::sealed().await;
+    let (mut browser, mut other) = (Browser::new(&house.web), Browser::new(&house.web));
+    let page = house.there_and_back(&mut browser, &[]).await;
+    assert_stale(&other.submit(&page, &[("password", RIGHT)]).await);
+    house.there_and_back(&mut other, &[]).await;
+    assert_stale(&other.submit(&page, &[("password", RIGHT)]).await);
+    // The sign-in page's own state does not stand for it.
+    let first = browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
+    let state = between(&first.body, "name=\"state\" value=\"", "\"").to_owned();
+    assert_stale(&browser.send(form("/oauth/mailbox", &[("state", &state), ("password", RIGHT)])).await);
+    for _ in 0..4 {
+        let wrong = browser.submit(&page, &[("password", "wrong")]).await;
+        assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", wrong.body);
+    }
+    let dead = browser.submit(&page, &[("password", "wrong")]).await;
+    assert!(dead.body.contains("Too many wrong passwords"), "{}", dead.body);
+    let dead = browser.submit(&page, &[("password", RIGHT)]).await;
+    assert!(dead.body.contains("Too many wrong passwords"), "{}", dead.body);
+}
+
+#[tokio::test]
+async fn somebody_without_a_mail_server_here_gets_no_further() {
+    let house = House::new().await;
+    let mut browser = Browser::new(&house.web);
+    *house.mailboxes.has_route.lock().unwrap() = Some(CheckError::NoRoute);
+    assert_refused(&house.there_and_back(&mut browser, &[]).await, 422, "has no mailbox here");
+    *house.mailboxes.has_route.lock().unwrap() = Some(CheckError::Unavailable("down".to_owned()));
+    let page = house.there_and_back(&mut browser, &[]).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE, "{}", page.body);
+}
