@@ -9,6 +9,7 @@
 )]
 
 mod net;
+mod outside_sessions;
 mod relay;
 #[path = "../support/mod.rs"]
 mod support;
