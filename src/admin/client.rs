@@ -119,6 +119,14 @@ impl Client {
             .await
     }
 
+    /// Has the server look at once for what was ended in the store.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub async fn look(&self) -> Result<(), ClientError> {
+        self.ask(Method::POST, "/ended").await
+    }
+
     /// How the server does.
     ///
     /// # Errors

@@ -58,6 +58,9 @@ pub trait Control: Send + Sync + 'static {
     /// Stops new sessions at servers of a backend, or lets them in again; `None` when there are none of that name.
     async fn drain(&self, backend: &str, request: &DrainRequest) -> Option<Drained>;
 
+    /// Another process has ended something in the store: what it was is looked for at once.
+    async fn look(&self);
+
     /// How the server does.
     async fn status(&self) -> Status;
 }

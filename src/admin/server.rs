@@ -148,6 +148,7 @@ fn router(control: Arc<dyn Control>) -> Router {
         .route("/grants/{id}/revoke", post(revoke))
         .route("/backends", get(backends))
         .route("/backends/{name}/drain", post(drain))
+        .route("/ended", post(look))
         .route("/status", get(status))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is no such request") })
         .with_state(control)
@@ -195,6 +196,11 @@ async fn drain(
         None => refused(StatusCode::NOT_FOUND, "there is no such backend or server"),
         Some(drained) => Json(drained).into_response(),
     }
+}
+
+async fn look(State(control): Ask) -> Response {
+    control.look().await;
+    Json(()).into_response()
 }
 
 async fn status(State(control): Ask) -> Response {

@@ -82,6 +82,8 @@ impl Control for Fake {
         })
     }
 
+    async fn look(&self) {}
+
     async fn status(&self) -> Status {
         Status { version: "1".into(), started_at: 1, sessions: 2, connections: 3, draining: false }
     }

@@ -100,6 +100,10 @@ impl Control for AppControl {
         })
     }
 
+    async fn look(&self) {
+        self.parts.look.notify_one();
+    }
+
     async fn status(&self) -> Status {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),

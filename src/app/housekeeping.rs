@@ -125,6 +125,7 @@ async fn follow_revocations(parts: Arc<Parts>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
             () = parts.store.revocation_hint() => {}
+            () = parts.look.notified() => {}
         }
         match feed.poll().await {
             Ok(fresh) => fresh.into_iter().for_each(|revocation| parts.end(revocation.what)),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_store};
@@ -60,6 +61,8 @@ pub struct Parts {
     logout_notices: LogoutNotices,
     /// Started before the first token is looked up, so that no revocation is missed.
     revocations: Mutex<Option<RevocationFeed>>,
+    /// Told by another process that there is something for the feed.
+    pub(super) look: Notify,
 }
 
 /// The server cannot be built or started.
@@ -158,6 +161,7 @@ impl Parts {
             refusals: Refusals::default(),
             logout_notices,
             revocations,
+            look: Notify::new(),
         })
     }
 

@@ -48,7 +48,11 @@ pub(super) async fn run(command: ClientCommand, file: Option<&Path>, output: Out
             output.document(&Shown::of(&known));
             Ok(())
         }
-        ClientCommand::Remove { client } => remove(&issuer(&config, now).await?, &client, now, output).await,
+        ClientCommand::Remove { client } => {
+            remove(&issuer(&config, now).await?, &client, now, output).await?;
+            open::tell_running(&config).await;
+            Ok(())
+        }
         ClientCommand::Allow { client } => {
             let was_denied =
                 issuer(&config, now).await?.allow_client(&client).await.map_err(Failure::failed)?;

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::{
+    admin,
     app::{self, Config},
     config,
     lookup::Lookups,
@@ -38,6 +39,12 @@ pub(super) async fn store(config: &Config) -> Result<(Arc<dyn Store>, ServerKey)
         Location::Sqlite(path) => refuse_foreign(path)?,
     }
     app::open_store(config).await.map_err(Failure::failed)
+}
+
+/// Has a running server look at once for what was just ended. Where none runs, or it does not answer, nothing is lost:
+/// it finds out by itself, a little later.
+pub(super) async fn tell_running(config: &Config) {
+    let _ = admin::Client::new(&config.admin).look().await;
 }
 
 /// A store that belongs to the server's user must not get files of another one, which the server could not write.

@@ -38,11 +38,15 @@ pub(super) async fn run(command: UserCommand, file: Option<&Path>, output: Outpu
             if !changed.map_err(Failure::failed)? {
                 return Err(unknown(&login));
             }
+            open::tell_running(&config).await;
             done(output, &login, "changed", shown.as_ref())
         }
         UserCommand::Remove { login } => {
             match store.remove_user(&login, UnixTime::now()).await.map_err(Failure::failed)? {
-                Ended::Now => done(output, &login, "removed", None),
+                Ended::Now => {
+                    open::tell_running(&config).await;
+                    done(output, &login, "removed", None)
+                }
                 Ended::Before | Ended::Unknown => Err(unknown(&login)),
             }
         }

@@ -202,7 +202,9 @@ impl Target {
 
     /// Begins a try; `None` while another's trial of a server that fails is under way.
     pub(super) fn attempt(&self) -> Option<Attempt<'_>> {
-        self.health().begin().then_some(Attempt { target: self, is_decided: false })
+        // One that is not begun must not be made either: its drop would end the other's trial.
+        let begins = self.health().begin();
+        begins.then(|| Attempt { target: self, is_decided: false })
     }
 
     /// It answered, or could not be used because of `error`. Only a change is logged.

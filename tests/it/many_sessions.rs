@@ -98,6 +98,9 @@ impl Clients {
             if line.starts_with("a OK") {
                 return Some(client);
             }
+            if line.starts_with("a NO") {
+                return None;
+            }
             if line.starts_with("+ ") {
                 client.write_all(b"\r\n").await.ok()?;
             }

@@ -46,6 +46,33 @@ fn revoking_a_grant_closes_its_idle_session_within_a_second_and_spoils_the_token
     client.expect("a NO [AUTHENTICATIONFAILED]");
 }
 
+/// Commands that write the store beside a running server tell it, so nobody waits for its next look.
+#[test]
+fn a_changed_password_a_removed_user_and_a_removed_client_close_their_sessions_within_a_second() {
+    let trial = Trial::start();
+    let added = trial.succeed(
+        &["client", "add", "--name", "Webmail", "--redirect-uri", "https://webmail.example.org/", "--json"],
+        None,
+    );
+    let added: serde_json::Value = serde_json::from_str(&added).expect("JSON");
+    let client = added["client_id"].as_str().expect("a client");
+    trial.succeed(&["user", "add", ALICE, "--generate"], None);
+    let commands: [(&[&str], &[&str]); 3] = [
+        (&["client", "remove", client], &["--client", client]),
+        (&["user", "passwd", ALICE, "--generate"], &[]),
+        (&["user", "remove", ALICE], &[]),
+    ];
+    for (command, of_client) in commands {
+        let mut doomed = idle_session(&trial, &trial.issue(of_client));
+        let before = Instant::now();
+        trial.succeed(command, None);
+        let ran = before.elapsed();
+        assert!(doomed.rest().contains("* BYE"), "{command:?}");
+        let after = before.elapsed() - ran;
+        assert!(after < Duration::from_millis(500), "{command:?}: {after:?} after the command");
+    }
+}
+
 /// A client that gives up its token means the session too (RFC 7009 §2.1), and no other of the same grant.
 #[tokio::test]
 async fn revoking_a_token_closes_the_session_that_it_opened_within_a_second() {

@@ -106,7 +106,7 @@ impl SqliteStore {
             .connect_with(options.clone().pragma("query_only", "ON").pragma("cache_size", READER_CACHE))
             .await
             .map_err(fault)?;
-        let writer = Writer::start(connection, writing);
+        let writer = Writer::start(connection, writing, readers.clone());
         Ok(Self { options, readers, writer })
     }
 }

@@ -1,6 +1,6 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::timeout,
@@ -38,11 +38,24 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Ends when the `Writer` is dropped.
-    pub(super) fn start(connection: SqliteConnection, options: SqliteConnectOptions) -> Self {
+    /// Ends when the `Writer` is dropped, and closes the readers then, itself last.
+    pub(super) fn start(
+        connection: SqliteConnection,
+        options: SqliteConnectOptions,
+        readers: SqlitePool,
+    ) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let committed = Arc::new(Notify::new());
-        tokio::spawn(run(connection, options, waiting, Arc::clone(&committed)));
+        let told = Arc::clone(&committed);
+        tokio::spawn(async move {
+            let left = run(connection, options, waiting, told).await;
+            // The last one to close writes the log back into the file, and a reader may not. What cannot be closed is
+            // recovered at the next start.
+            readers.close().await;
+            if let Some(connection) = left {
+                let _ = connection.close().await;
+            }
+        });
         Self { jobs, committed }
     }
 
@@ -89,7 +102,7 @@ async fn run(
     options: SqliteConnectOptions,
     mut jobs: mpsc::Receiver<Job>,
     committed: Arc<Notify>,
-) {
+) -> Option<SqliteConnection> {
     let mut open = Some(connection);
     while let Some(first) = jobs.recv().await {
         // A connection that failed may have lost count of its transactions, so it is used no more. While none can
@@ -103,10 +116,7 @@ async fn run(
         open = commit(transaction, first, &mut jobs).await;
         committed.notify_one();
     }
-    if let Some(connection) = open {
-        // Closing writes the log back into the file. What cannot be closed is recovered at the next start.
-        let _ = connection.close().await;
-    }
+    open
 }
 
 /// Does `first` and whatever else waits in one transaction. Gives the connection back if it is still good; if not,
