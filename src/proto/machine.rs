@@ -51,6 +51,8 @@ pub struct Attempt {
     pub client_name: Option<String>,
     /// The client's IMAP ID (RFC 2971) as `name version`, printable, at most 128 octets; for the log alone.
     pub client_software: Option<String>,
+    /// How many more proxies may follow, where a proxy before this one says so (IMAP ID, `x-proxy-ttl`).
+    pub ttl: Option<u8>,
 }
 
 /// What a client presented. Nothing here has been validated but its form.

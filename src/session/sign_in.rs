@@ -141,7 +141,8 @@ async fn attempt_sign_in(
         session: connection.id,
         encrypted: connection.tls.is_some(),
         tls: connection.tls.clone(),
-        ttl: PROXY_TTL,
+        // A connection that comes round in a loop has less left each time.
+        ttl: attempt.ttl.map_or(PROXY_TTL, |left| PROXY_TTL.min(left.saturating_sub(1))),
     };
     // Only this wait is cut short: what follows a mail server's answer is done to its end.
     let answered = tokio::select! {

@@ -31,6 +31,7 @@ pub struct ImapDownstream {
     /// The client asked for capabilities by command, so it may not read them from response codes.
     pub(super) asked_capabilities: bool,
     pub(super) client_software: Option<String>,
+    pub(super) ttl: Option<u8>,
     bad_commands: u32,
     pub(super) failed_auth: u32,
 }
@@ -68,6 +69,7 @@ impl ImapDownstream {
             state: State::Commands,
             asked_capabilities: false,
             client_software: None,
+            ttl: None,
             bad_commands: 0,
             failed_auth: 0,
             config,
@@ -225,8 +227,9 @@ impl ImapDownstream {
 
     fn id(&mut self, tag: &Tag, arguments: &[u8]) {
         match grammar::id(arguments) {
-            Ok(software) => {
-                self.client_software = software;
+            Ok(introduction) => {
+                self.client_software = introduction.software;
+                self.ttl = introduction.ttl;
                 self.send(format!("* ID (\"name\" \"Bearward\")\r\n{tag} OK ID completed\r\n"));
             }
             Err(reason) => self.not_executed(Some(tag), &format!("BAD {reason}")),
@@ -303,6 +306,7 @@ impl Downstream for ImapDownstream {
         self.config.tls = TlsState::Encrypted;
         self.asked_capabilities = false;
         self.client_software = None;
+        self.ttl = None;
         self.state = State::Commands;
     }
 

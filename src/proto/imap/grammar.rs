@@ -129,15 +129,15 @@ pub(super) fn login(arguments: &[u8]) -> Option<(Octets, Octets)> {
 ///
 /// # Errors
 /// What breaks RFC 2971 §3.3.
-pub(super) fn id(arguments: &[u8]) -> Result<Option<String>, &'static str> {
+pub(super) fn id(arguments: &[u8]) -> Result<Introduction, &'static str> {
     const MALFORMED: &str = "ID takes NIL or a list of pairs";
     let list = arguments.strip_prefix(b" ").ok_or(MALFORMED)?;
     if list.eq_ignore_ascii_case(b"NIL") || list == b"()" {
-        return Ok(None);
+        return Ok(Introduction::default());
     }
     let (mut rest, ()) = value((), tag("(")).parse(list).map_err(|_: Fault<'_>| MALFORMED)?;
     let mut keys: Vec<Vec<u8>> = Vec::new();
-    let (mut name, mut version) = (None, None);
+    let (mut name, mut version, mut ttl) = (None, None, None);
     loop {
         let (next, (key, field)) = pair(rest).map_err(|_: Fault<'_>| MALFORMED)?;
         let key = key.to_ascii_lowercase();
@@ -147,6 +147,7 @@ pub(super) fn id(arguments: &[u8]) -> Result<Option<String>, &'static str> {
         match key.as_slice() {
             b"name" => name = field,
             b"version" => version = field,
+            b"x-proxy-ttl" => ttl = field,
             _ => {}
         }
         if keys.contains(&key) {
@@ -160,7 +161,17 @@ pub(super) fn id(arguments: &[u8]) -> Result<Option<String>, &'static str> {
             _ => return Err(MALFORMED),
         }
     }
-    Ok(software(name, version))
+    let ttl = ttl.and_then(|ttl| std::str::from_utf8(&ttl).ok()?.parse().ok());
+    Ok(Introduction { software: software(name, version), ttl })
+}
+
+/// What a client said of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Introduction {
+    /// Its name and version, printable.
+    pub(super) software: Option<String>,
+    /// How many more proxies may follow, where it is a proxy itself. Anyone may say it: it can only be shortened.
+    pub(super) ttl: Option<u8>,
 }
 
 type Fault<'a> = nom::Err<nom::error::Error<&'a [u8]>>;

@@ -135,7 +135,8 @@ impl Pop3Downstream {
             SaslStep::Attempt(credentials) => {
                 let mechanism = exchange.mechanism();
                 self.state = State::Asked(exchange);
-                let attempt = Attempt { mechanism, credentials, client_name: None, client_software: None };
+                let attempt =
+                    Attempt { mechanism, credentials, client_name: None, client_software: None, ttl: None };
                 self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));
             }
             SaslStep::Challenge(text) => {

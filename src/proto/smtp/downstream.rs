@@ -248,6 +248,7 @@ impl SmtpDownstream {
                     credentials,
                     client_name: self.client_name.clone(),
                     client_software: None,
+                    ttl: None,
                 };
                 self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));
                 self.state = State::Asked(exchange);

@@ -42,9 +42,10 @@ fn house(login: &str, people: &str, routes: &str) -> House {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), people);
     let serve = Serve::start(&format!(
-        "{}{login}\n[backend.two]\n{}{login}\n[lookup.people]\nkind = \"file\"\npath = \"{}\"\n{routes}",
+        "{}{login}\n[backend.two]\n{}{}\n[lookup.people]\nkind = \"file\"\npath = \"{}\"\n{routes}",
         imap(&one),
         imap(&two),
+        login.replace("backend.main", "backend.two"),
         folder.path().join("people.toml").display()
     ));
     House { one, two, serve, folder }
@@ -94,6 +95,33 @@ fn a_user_goes_where_the_look_up_says_and_moves_when_it_changes() {
     house.one.play(taking("imap", Vec::new()));
     house.serve.sign_in("imap", &token, "").until("a OK");
     house.one.got(&plain(ALICE, "trusted"));
+}
+
+/// The mailbox is opened by the service account, whoever asks; a sender must still be one of the two.
+#[test]
+fn a_user_opens_the_mailboxes_that_the_look_up_gives_and_no_other() {
+    let people = "['alice@example.org']\nmailboxes = ['team@example.org', '*@shared.example.org']\n";
+    let house = house(
+        "login = \"master\"\n[backend.main.master]\nuser = \"proxy\"\npassword = \"secret\"",
+        people,
+        "[shared_mailboxes]\nlookup = \"people\"\n[[route]]\ndomain = \"example.org\"\nbackend = \"main\"\n\
+         [[route]]\ndomain = \"shared.example.org\"\nbackend = \"main\"\n",
+    );
+    let token = house.serve.token(ALICE);
+    for mailbox in ["team@example.org", "sales@shared.example.org", ALICE] {
+        house.one.play(taking("imap", Vec::new()));
+        let mut client = house.serve.connect("imap");
+        client.send(format!("a AUTHENTICATE XOAUTH2 {}\r\n", xoauth2(mailbox, &token)).as_bytes());
+        client.until("a OK");
+        house.one.got(&plain(&format!("{mailbox}*proxy"), "secret"));
+    }
+    let before = house.one.connections();
+    for other in [BOB, "team@example.net", "*@shared.example.org", "x@team@example.org"] {
+        let mut client = house.serve.connect("imap");
+        client.send(format!("a AUTHENTICATE XOAUTH2 {}\r\n\r\n", xoauth2(other, &token)).as_bytes());
+        client.until("a NO ");
+    }
+    assert_eq!(house.one.connections(), before, "the mail server hears of none of them");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use bearward::proto::proxy_header::{self, Header};
 
 use super::{MASTER, PROTOCOLS, accepted, scene};
-use crate::support::{ALICE, Serve, Upstream, login_taken, send, taking, until};
+use crate::support::{ALICE, Serve, Upstream, login_taken, send, taking, until, xoauth2};
 
 /// Signs in; the session's name, from the log.
 fn session(serve: &Serve, protocol: &str) -> String {
@@ -41,6 +41,36 @@ fn imap_id_carries_address_and_session_in_one_write_with_the_login() {
     upstream.play(taking("imap", Vec::new()));
     session(&serve, "imap");
     assert!(!upstream.got("NOOP\r\n").text().contains("I ID"));
+}
+
+/// Two proxies that point at each other: what is left shrinks each time round, and then it ends.
+#[test]
+fn a_connection_that_has_come_through_too_many_proxies_goes_no_further() {
+    let script = vec![
+        send("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN ID] hello\r\n"),
+        until("L AUTHENTICATE PLAIN "),
+        until("\r\n"),
+        send("* ID NIL\r\nI OK\r\nL OK [CAPABILITY IMAP4rev1] welcome\r\n"),
+    ];
+    let (upstream, serve) = scene("imap", MASTER, script);
+    let token = serve.token(ALICE);
+    let sign_in = |ttl: &str, answer: &str| {
+        let mut client = serve.connect("imap");
+        client.say(&format!("i ID (\"x-proxy-ttl\" \"{ttl}\")"));
+        client.until("i OK");
+        client.say(&format!("a AUTHENTICATE XOAUTH2 {}", xoauth2(ALICE, &token)));
+        client.until(answer);
+    };
+    for (said, sent) in [("5", "4"), ("200", "6"), ("many", "6"), ("-1", "6")] {
+        sign_in(said, "a OK");
+        upstream.got(&format!("\"x-proxy-ttl\" \"{sent}\""));
+    }
+    let before = upstream.connections();
+    for said in ["1", "0"] {
+        sign_in(said, "a NO [CONTACTADMIN]");
+    }
+    serve.wait_for_log(&["it goes round in a loop"]);
+    assert_eq!(upstream.connections(), before);
 }
 
 #[test]
