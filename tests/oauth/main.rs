@@ -20,5 +20,6 @@ mod authlib;
 mod chromium;
 mod oauth4webapi;
 mod openid_client;
+mod outside;
 mod script;
 mod terminal;
