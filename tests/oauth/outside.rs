@@ -229,8 +229,9 @@ fn an_issuer_that_is_away_spoils_no_token_and_is_used_again_when_it_is_back() {
         let (signed, _one) = outside.served("");
         let (asked, _two) = outside.served("validate = \"introspection\"\ncache = \"1s\"\n");
         let [jwt, another] = [(); 2].map(|()| outside.token("jwt", AUDIENCE, "alice-mua"));
-        let opaque = outside.token("opaque", AUDIENCE, "alice-mua");
+        let [known, opaque] = [(); 2].map(|()| outside.token("opaque", AUDIENCE, "alice-mua"));
         opens(&signed, &jwt);
+        opens(&asked, &known);
         outside.tell("stop");
         opens(&signed, &another);
         refused(&asked, &opaque, "a NO [UNAVAILABLE]");
