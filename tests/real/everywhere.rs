@@ -23,6 +23,10 @@ impl House<'_> {
     #[track_caller]
     fn serves(&self, login: Login) -> Bearward {
         let bearward = Bearward::start_with(self.folder, login, &self.backend, "info");
+        if login == Login::Kept {
+            bearward.keep(ALICE, ALICE_PASSWORD);
+            bearward.keep(BOB, BOB_PASSWORD);
+        }
         self.holds_sessions(&bearward);
         bearward
     }
@@ -111,6 +115,11 @@ fn dovecot_and_postfix_serve_users_with_their_own_passwords() {
 #[test]
 fn dovecot_and_postfix_serve_users_whose_passwords_are_kept_elsewhere() {
     dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Secret);
+}
+
+#[test]
+fn dovecot_and_postfix_serve_users_whose_passwords_are_kept_in_the_store() {
+    dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Kept);
 }
 
 #[test]
@@ -260,14 +269,14 @@ fn exim_serves_users_with_their_own_passwords() {
 fn exim_serves_a_service_account_with_an_authorization_identity() {
     let server = Exim::start(&Exim::authorization_identity(), SIGNED_IN);
     exim(&server).serves(Login::Authzid);
-    assert!(server.log().contains(&format!("A=plain:{ALICE}")), "{}", server.log());
+    assert!(server.log().contains(&format!("A={MASTER}:{ALICE}")), "{}", server.log());
 }
 
 #[test]
 fn exim_serves_a_master_user() {
     let server = Exim::start(&Exim::master_user(), SIGNED_IN);
     exim(&server).serves(Login::Master);
-    assert!(server.log().contains(&format!("A=plain:{ALICE}")), "{}", server.log());
+    assert!(server.log().contains(&format!("A={MASTER}:{ALICE}")), "{}", server.log());
 }
 
 #[test]

@@ -69,7 +69,7 @@ def script(mechanism, *_):
     client.command(f'PUTSCRIPT "{mechanism}" {{{len(text)}+}}\r\n'.encode() + text)
     assert f'"{mechanism}"'.encode() in client.command(b"LISTSCRIPTS")
     fetched = client.command(f'GETSCRIPT "{mechanism}"'.encode())
-    assert text in fetched, fetched
+    assert fetched == f"{{{len(text)}}}\r\n".encode() + text + b"\r\n", fetched
     client.command(f'DELETESCRIPT "{mechanism}"'.encode())
     assert b'"' not in client.command(b"LISTSCRIPTS")
     client.command(b"LOGOUT")

@@ -20,6 +20,8 @@ pub(crate) enum Login {
     Authzid,
     Bearer,
     External,
+    /// `secret`, with the passwords in the store.
+    Kept,
     Master,
     Sealed,
     Secret,
@@ -151,6 +153,11 @@ impl Bearward {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Keeps the password of `user` at the mail servers in the store.
+    pub(crate) fn keep(&self, user: &str, password: &str) {
+        self.command(&["secret", "set", "--user", user, "--password-stdin"], &format!("{password}\n"));
+    }
+
     /// A token for `user` that works for all mail protocols.
     pub(crate) fn token(&self, user: &str) -> String {
         self.token_with(user, &[])
@@ -166,6 +173,7 @@ impl Bearward {
             Login::Authzid
             | Login::Bearer
             | Login::External
+            | Login::Kept
             | Login::Master
             | Login::Secret
             | Login::Trusted
@@ -204,9 +212,9 @@ fn configuration(
         Login::Authzid => "authzid",
         Login::Bearer => "bearer",
         Login::External => "external",
+        Login::Kept | Login::Secret => "secret",
         Login::Master => "master",
         Login::Sealed => "sealed",
-        Login::Secret => "secret",
         Login::Trusted => "trusted",
         Login::Xclient => "xclient",
     };
