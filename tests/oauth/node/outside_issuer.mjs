@@ -53,18 +53,27 @@ const provider = () => new Provider(issuer, {
 });
 
 const tls = { cert: readFileSync(certificate), key: readFileSync(privateKey) };
+// It keeps its opaque tokens in memory, so stopping and starting must not make another.
+let current = provider();
 let server;
 const start = () => new Promise((done) => {
-  server = https.createServer(tls, provider().callback()).listen(Number(port), '127.0.0.1', done);
+  server = https.createServer(tls, current.callback()).listen(Number(port), '127.0.0.1', done);
 });
 const stop = () => new Promise((done) => {
   server.close(done);
   server.closeAllConnections();
 });
 
+const renew = async (next) => {
+  keys = next;
+  current = provider();
+  await stop();
+  await start();
+};
+
 const commands = {
-  rotate: async () => { keys = [newKey('second'), ...keys]; await stop(); await start(); },
-  forget: async () => { keys = keys.slice(0, 1); await stop(); await start(); },
+  rotate: () => renew([newKey('second'), ...keys]),
+  forget: () => renew(keys.slice(0, 1)),
   stop,
   start,
 };
