@@ -51,6 +51,8 @@ pub struct Attempt {
     pub client_name: Option<String>,
     /// The client's IMAP ID (RFC 2971) as `name version`, printable, at most 128 octets; for the log alone.
     pub client_software: Option<String>,
+    /// POP3: the client asked for UTF-8 (RFC 6856 §2), which the mail server must hear before the login.
+    pub utf8: bool,
     /// How many more proxies may follow, where a proxy before this one says so (IMAP ID, `x-proxy-ttl`).
     pub ttl: Option<u8>,
 }
@@ -305,6 +307,8 @@ pub struct ClientFacts {
     pub encrypted: bool,
     /// The client's TLS connection, where one ends here.
     pub tls: Option<TlsFacts>,
+    /// POP3: whether it asked for UTF-8 before its login.
+    pub utf8: bool,
     /// How many more proxies may follow (loops end at zero).
     pub ttl: u8,
 }

@@ -141,6 +141,7 @@ async fn attempt_sign_in(
         session: connection.id,
         encrypted: connection.tls.is_some(),
         tls: connection.tls.clone(),
+        utf8: attempt.utf8,
         // A connection that comes round in a loop has less left each time.
         ttl: attempt.ttl.map_or(PROXY_TTL, |left| PROXY_TTL.min(left.saturating_sub(1))),
     };

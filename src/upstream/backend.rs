@@ -184,6 +184,7 @@ impl Backend {
             session: SessionId::new(0),
             encrypted: true,
             tls: None,
+            utf8: false,
             ttl: 1,
         };
         self.log_in(protocol, self.destinations(protocol, user, entry)?, login, facts).await.map(drop)

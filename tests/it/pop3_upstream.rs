@@ -35,6 +35,7 @@ fn plan(login: LoginAs) -> UpstreamPlan {
             session: SessionId::new(7),
             encrypted: true,
             tls: None,
+            utf8: false,
             ttl: 6,
         }),
         hostname: "mail.example.org".into(),
@@ -195,7 +196,25 @@ fn only_what_may_be_promised_is_learned() {
     let capa = "+OK\r\nTOP\r\nUIDL\r\nEXPIRE 60\r\nLOGIN-DELAY 10\r\nUTF8 USER\r\nLANG\r\nPIPELINING\r\nSTLS\r\n\
                 RESP-CODES\r\nIMPLEMENTATION Secret-1.0\r\nSASL PLAIN\r\nXFOO\r\nTOP \x1b[2J\r\n.\r\n";
     let offer = ready(run(plan(LoginAs::Nobody), &[b"+OK hi\r\n", capa.as_bytes()])).offer;
-    assert_eq!(offer.lines, ["TOP", "UIDL", "EXPIRE 60", "LOGIN-DELAY 10", "LANG", "PIPELINING"]);
+    assert_eq!(offer.lines, ["TOP", "UIDL", "EXPIRE 60", "LOGIN-DELAY 10", "UTF8", "LANG", "PIPELINING"]);
+}
+
+/// RFC 6856 §2: UTF8 belongs before the login.
+#[test]
+fn a_client_that_asked_for_utf_8_gets_it_before_its_login_or_not_at_all() {
+    let utf8 = || {
+        let plan = plan(alice());
+        let client = plan.client.clone().map(|client| ClientFacts { utf8: true, ..client });
+        UpstreamPlan { client, ..plan }
+    };
+    let hello: &[u8] = b"+OK hi\r\n+OK\r\nUTF8\r\nSASL PLAIN\r\n.\r\n";
+    let sent = "CAPA\r\nUTF8\r\nAUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldA==\r\n";
+    let outcome = run(utf8(), &[hello, b"+OK\r\n", b"+OK\r\n"]);
+    assert_eq!(outcome.sent, sent);
+    ready(outcome);
+    let outcome = run(utf8(), &[hello, b"-ERR no\r\n"]);
+    assert!(matches!(outcome.end, Some(Err(Failure::Operator(_)))), "{outcome:?}");
+    assert_eq!(outcome.sent, "CAPA\r\nUTF8\r\n", "no login without it");
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn plan(login: LoginAs, starttls: bool) -> UpstreamPlan {
             session: SessionId::new(7),
             encrypted: true,
             tls: None,
+            utf8: false,
             ttl: 6,
         }),
         hostname: "mail.example.org".into(),

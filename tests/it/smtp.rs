@@ -437,6 +437,7 @@ fn plan(login: LoginAs) -> UpstreamPlan {
             session: SessionId::new(0xAB),
             encrypted: true,
             tls: None,
+            utf8: false,
             ttl: 3,
         }),
         hostname: "proxy.example.org".into(),

@@ -19,7 +19,9 @@ mod support;
 mod authlib;
 mod chromium;
 mod oauth4webapi;
+mod oidc_provider;
 mod openid_client;
-mod outside;
+mod python_issuer;
+
 mod script;
 mod terminal;

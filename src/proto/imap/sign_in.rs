@@ -98,7 +98,14 @@ impl ImapDownstream {
 
     fn ask(&mut self, tag: Tag, by: By, mechanism: Mechanism, credentials: Credentials) {
         let client_software = self.client_software.clone();
-        let attempt = Attempt { mechanism, credentials, client_name: None, client_software, ttl: self.ttl };
+        let attempt = Attempt {
+            mechanism,
+            credentials,
+            client_name: None,
+            client_software,
+            utf8: false,
+            ttl: self.ttl,
+        };
         self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));
         self.state = State::Asking { tag, by };
     }

@@ -25,6 +25,8 @@ pub struct Pop3Downstream {
     steps: VecDeque<Step>,
     bad_commands: u32,
     failed_auth: u32,
+    /// The client asked for UTF-8.
+    utf8: bool,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl Pop3Downstream {
             tls: config.tls,
             lines: Lines::new(0),
             state: State::Command,
+            utf8: false,
             steps: VecDeque::new(),
             bad_commands: 0,
             failed_auth: 0,
@@ -105,7 +108,11 @@ impl Pop3Downstream {
             (b"AUTH", ..) => self.bad("AUTH takes a mechanism and at most one initial response"),
             (b"CAPA", None, _, _) => self.capabilities(),
             (b"STLS", None, _, _) => self.start_tls(),
-            (b"LANG", language, None, _) if self.offers_languages() => self.language(language),
+            (b"UTF8", None, _, _) if self.offers("UTF8") => {
+                self.utf8 = true;
+                self.send("+OK UTF-8 it is");
+            }
+            (b"LANG", language, None, _) if self.offers("LANG") => self.language(language),
             (b"QUIT", None, _, _) => {
                 self.send("+OK Bye");
                 self.close(Close::ClientLeft);
@@ -135,8 +142,14 @@ impl Pop3Downstream {
             SaslStep::Attempt(credentials) => {
                 let mechanism = exchange.mechanism();
                 self.state = State::Asked(exchange);
-                let attempt =
-                    Attempt { mechanism, credentials, client_name: None, client_software: None, ttl: None };
+                let attempt = Attempt {
+                    mechanism,
+                    credentials,
+                    client_name: None,
+                    client_software: None,
+                    utf8: self.utf8,
+                    ttl: None,
+                };
                 self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));
             }
             SaslStep::Challenge(text) => {
@@ -190,8 +203,9 @@ impl Pop3Downstream {
         self.send(&reply);
     }
 
-    fn offers_languages(&self) -> bool {
-        self.config.offer.lines.iter().any(|line| line.eq_ignore_ascii_case("LANG"))
+    fn offers(&self, name: &str) -> bool {
+        let first = |line: &String| line.split(' ').next().is_some_and(|own| own.eq_ignore_ascii_case(name));
+        self.config.offer.lines.iter().any(first)
     }
 
     /// LANG (RFC 6856 §3): what is said before the login is said in English. After it the mail server is asked.
@@ -303,6 +317,7 @@ impl Downstream for Pop3Downstream {
 
     fn tls_started(&mut self) {
         self.lines.clear();
+        self.utf8 = false;
         self.tls = TlsState::Encrypted;
         self.state = State::Command;
     }

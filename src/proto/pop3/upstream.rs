@@ -20,9 +20,9 @@ const REPLY_LIMIT: usize = 2048;
 const CAPA_LINES: usize = 64;
 /// Longest command line, CRLF included (RFC 2449 §4).
 const COMMAND_LIMIT: usize = 255;
-/// What may be promised to a client before login, since the mail server answers for it after login. Not UTF8, whose
-/// command must come before the login (RFC 6856 §2.1), when no mail server is there yet.
-const PROMISED: [&str; 6] = ["EXPIRE", "LANG", "LOGIN-DELAY", "PIPELINING", "TOP", "UIDL"];
+/// What may be promised to a client before login, since the mail server answers for it after login, or hears of it
+/// before (UTF8).
+const PROMISED: [&str; 7] = ["EXPIRE", "LANG", "LOGIN-DELAY", "PIPELINING", "TOP", "UIDL", "UTF8"];
 
 /// The client that logs in to a POP3 server.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ enum State {
     Stls,
     Handshake,
     Xclient,
+    /// UTF8 was sent, because the client asked for it.
+    Utf8,
     /// The status line of CAPA.
     Capa,
     /// How many lines of its list were read.
@@ -65,6 +67,8 @@ struct Capabilities {
     offer: Offer,
     /// CAPA was answered.
     asked: bool,
+    /// UTF8 was sent.
+    utf8_asked: bool,
 }
 
 impl Pop3Upstream {
@@ -112,6 +116,9 @@ impl Pop3Upstream {
                 self.capabilities.asked = true;
                 self.log_in()
             }
+            (State::Utf8, Reply::Ok(_)) => self.log_in(),
+            (State::Utf8, Reply::Error(text)) => Err(lasting_or_passing(text)
+                .unwrap_or_else(|| Failure::Operator(format!("UTF8 is refused: {}", excerpt(text))))),
             (State::User, Reply::Ok(_)) => self.send_password(),
             (State::User, Reply::Error(text)) => {
                 Err(lasting_or_passing(text).unwrap_or_else(|| Failure::Refused(excerpt(text))))
@@ -199,12 +206,21 @@ impl Pop3Upstream {
         if name.eq_ignore_ascii_case("SASL") {
             self.capabilities.mechanisms.extend(words.map(str::to_ascii_uppercase));
         } else if PROMISED.iter().any(|promised| promised.eq_ignore_ascii_case(name)) {
+            // Of UTF-8 names (`UTF8 USER`) a client that signs in with a token has no use.
+            let line = if name.eq_ignore_ascii_case("UTF8") { name } else { line };
             self.capabilities.offer.lines.push(line.to_owned());
         }
         Ok(())
     }
 
     fn log_in(&mut self) -> Result<(), Failure> {
+        // RFC 6856 §2: it is for the time before the login, and the client has been told that it is done.
+        if self.plan.client.as_ref().is_some_and(|client| client.utf8) && !self.capabilities.utf8_asked {
+            self.capabilities.utf8_asked = true;
+            self.send(&[b"UTF8"]);
+            self.state = State::Utf8;
+            return Ok(());
+        }
         let encrypted = self.plan.starttls || self.plan.sasl.encrypted;
         let offers = |name: &str| self.capabilities.mechanisms.iter().any(|own| own == name);
         match ClientExchange::choose(&self.plan.login, &self.plan.sasl, encrypted, offers)? {

@@ -168,8 +168,14 @@ impl SieveDownstream {
             SaslStep::Attempt(credentials) => {
                 let mechanism = exchange.mechanism();
                 self.state = State::Asked(exchange);
-                let attempt =
-                    Attempt { mechanism, credentials, client_name: None, client_software: None, ttl: None };
+                let attempt = Attempt {
+                    mechanism,
+                    credentials,
+                    client_name: None,
+                    client_software: None,
+                    utf8: false,
+                    ttl: None,
+                };
                 self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));
             }
             SaslStep::Challenge(text) => {

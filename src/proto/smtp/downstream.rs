@@ -248,6 +248,7 @@ impl SmtpDownstream {
                     credentials,
                     client_name: self.client_name.clone(),
                     client_software: None,
+                    utf8: false,
                     ttl: None,
                 };
                 self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));

@@ -112,6 +112,7 @@ mod tests {
             session: SessionId::new(0xAB),
             encrypted: true,
             tls: None,
+            utf8: false,
             ttl: 4,
         }
     }

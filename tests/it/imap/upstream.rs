@@ -36,6 +36,7 @@ pub(super) fn client() -> ClientFacts {
         session: SessionId::new(0xab),
         encrypted: true,
         tls: None,
+        utf8: false,
         ttl: 6,
     }
 }

@@ -2,7 +2,7 @@
 
 use bearward::proto::proxy_header::{self, Header};
 
-use super::{MASTER, PROTOCOLS, accepted, scene};
+use super::{MASTER, PROTOCOLS, accepted, one, scene};
 use crate::support::{ALICE, Serve, Upstream, login_taken, send, taking, until, xoauth2};
 
 /// Signs in; the session's name, from the log.
@@ -74,6 +74,31 @@ fn a_connection_that_has_come_through_too_many_proxies_goes_no_further() {
 }
 
 #[test]
+fn pop3_utf8_is_promised_where_the_server_has_it_and_said_there_before_the_login() {
+    let script = vec![
+        send("+OK hello\r\n"),
+        until("CAPA\r\n"),
+        send("+OK\r\nSASL PLAIN\r\nUTF8 USER\r\n.\r\n"),
+        until("UTF8\r\n"),
+        send("+OK\r\n"),
+        until("AUTH PLAIN "),
+        until("\r\n"),
+        send("+OK welcome\r\n"),
+    ];
+    let upstream = Upstream::start(script);
+    let serve = Serve::start(&one("pop3", &upstream, MASTER));
+    let mut client = serve.connect("pop3");
+    client.say("CAPA");
+    client.until("UTF8");
+    client.until(".");
+    client.say("UTF8");
+    client.expect("+OK");
+    client.say(&format!("AUTH XOAUTH2 {}", xoauth2(ALICE, &serve.token(ALICE))));
+    client.expect("+OK");
+    upstream.got("CAPA\r\nUTF8\r\nAUTH PLAIN ");
+}
+
+#[test]
 fn pop3_xclient_carries_address_and_session_before_the_login() {
     let script = vec![
         send("+OK [XCLIENT] hello\r\n"),
@@ -118,7 +143,7 @@ fn a_proxy_header_opens_each_connection_with_the_client_or_as_local_for_a_probe(
     for protocol in PROTOCOLS {
         let upstream = Upstream::start(taking(protocol, Vec::new()));
         let more = format!("proxy_protocol = \"v2\"\n{MASTER}");
-        let serve = Serve::start(&super::one(protocol, &upstream, &more));
+        let serve = Serve::start(&one(protocol, &upstream, &more));
         let local = String::from_utf8(proxy_header::encode_v2_local()).expect("text");
         assert!(upstream.got(&local).text().starts_with(&local), "{protocol}");
         let name = session(&serve, protocol);
