@@ -119,7 +119,7 @@ fn tree() -> Vec<PathBuf> {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let name = entry.file_name();
             let at_top = entry.path().parent() == Some(root());
-            let is_installed = name == "node_modules" || name == ".venv";
+            let is_installed = name == "node_modules" || name == ".venv" || name == "unpacked";
             if name == ".git" || is_installed || (at_top && (name == "target" || name == "Cargo.lock")) {
                 continue;
             }
