@@ -191,6 +191,16 @@ pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) ->
     }
 }
 
+/// Waits until a log says `what`: a server writes its log after it has answered.
+#[track_caller]
+pub(crate) fn logged(what: &str, log: impl Fn() -> String) {
+    let deadline = Instant::now() + START;
+    while !log().contains(what) {
+        assert!(Instant::now() < deadline, "no {what} in:\n{}", log());
+        pause();
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test waits for processes, and has no other work")]
 pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(30));
