@@ -143,7 +143,12 @@ async fn attempt_sign_in(
         tls: connection.tls.clone(),
         utf8: attempt.utf8,
         // A connection that comes round in a loop has less left each time.
-        ttl: attempt.ttl.map_or(PROXY_TTL, |left| PROXY_TTL.min(left.saturating_sub(1))),
+        ttl: attempt
+            .ttl
+            .into_iter()
+            .chain(connection.ttl)
+            .min()
+            .map_or(PROXY_TTL, |left| PROXY_TTL.min(left.saturating_sub(1))),
     };
     // Only this wait is cut short: what follows a mail server's answer is done to its end.
     let answered = tokio::select! {

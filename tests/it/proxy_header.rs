@@ -163,7 +163,7 @@ fn another_reader_reads_what_we_write() {
         [("192.0.2.1:4711", "198.51.100.2:993"), ("[2001:db8::1]:4711", "[2001:db8::2]:993")]
     {
         let (source, destination) = addresses(source, destination);
-        let header = encode_v2(source, destination, Some(&tls), Some(b"00000000000000ab"));
+        let header = encode_v2(source, destination, Some(&tls), Some(b"00000000000000ab"), None);
         let (read, length) = ProxyHeader::parse(&header, ParseConfig::default()).unwrap();
         assert_eq!(length, header.len());
         assert_eq!(read.proxied_address(), Some(&ProxiedAddress::stream(source, destination)));
@@ -180,9 +180,12 @@ fn another_reader_reads_what_we_write() {
 #[test]
 fn a_mapped_address_is_written_as_ipv4_and_a_mixed_pair_as_ipv6() {
     let (source, destination) = addresses("[::ffff:192.0.2.1]:1", "198.51.100.2:2");
-    assert_eq!(proxied(&encode_v2(source, destination, None, None)).source, "192.0.2.1:1".parse().unwrap());
+    assert_eq!(
+        proxied(&encode_v2(source, destination, None, None, None)).source,
+        "192.0.2.1:1".parse().unwrap()
+    );
     let (source, destination) = addresses("192.0.2.1:1", "[2001:db8::2]:2");
-    let read = proxied(&encode_v2(source, destination, None, None));
+    let read = proxied(&encode_v2(source, destination, None, None, None));
     assert_eq!((read.source, read.destination), addresses("[::ffff:192.0.2.1]:1", "[2001:db8::2]:2"));
 }
 
@@ -233,7 +236,7 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(source in socket(), destination in socket(), id in proptest::collection::vec(any::<u8>(), 1..128)) {
-        let read = proxied(&encode_v2(source, destination, None, Some(&id)));
+        let read = proxied(&encode_v2(source, destination, None, Some(&id), None));
         prop_assert_eq!(read.source.port(), source.port());
         prop_assert_eq!(read.destination.ip().to_canonical(), destination.ip().to_canonical());
         prop_assert_eq!(read.source.ip().to_canonical(), source.ip().to_canonical());

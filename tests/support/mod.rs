@@ -8,6 +8,8 @@ mod ports;
 #[cfg(feature = "server")]
 mod postgres;
 mod serve;
+#[cfg(feature = "server")]
+mod slapd;
 mod trial;
 mod upstream;
 
@@ -18,5 +20,7 @@ pub(crate) use ports::Ports;
 #[cfg(feature = "server")]
 pub(crate) use postgres::{Cluster, Muted, PASSWORD as POSTGRES_PASSWORD};
 pub(crate) use serve::{ALICE, Serve};
+#[cfg(feature = "server")]
+pub(crate) use slapd::{BASE, BIND_DN, BIND_PASSWORD, Slapd};
 pub(crate) use trial::{Trial, wait};
 pub(crate) use upstream::{Act, Gate, Upstream, answering, before_login, login_taken, send, taking, until};
