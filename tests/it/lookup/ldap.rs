@@ -249,16 +249,3 @@ async fn a_server_that_refuses_starttls_hears_no_password_and_no_name() {
     assert_eq!(directory.binds.load(Ordering::SeqCst), 0);
     assert!(directory.searches.lock().unwrap().is_empty());
 }
-
-#[tokio::test]
-async fn deep_probe() {
-    let mut nested = Vec::new();
-    for level in (1..10_000_u32).rev() {
-        nested.push(0x30);
-        nested.push(0x84);
-        nested.extend_from_slice(&(level * 6).to_be_bytes());
-    }
-    let directory = Directory::start(move |_| vec![nested.clone()]);
-    let result = find(&directory.lookups(), "alice@example.org").await;
-    eprintln!("PROBE {result:?}");
-}
