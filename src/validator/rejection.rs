@@ -52,7 +52,9 @@ impl Rejection {
             Self::Expired => Outcome::Expired,
             Self::InsufficientScope => Outcome::InsufficientScope,
             Self::NotAuthorized => Outcome::Policy,
-            Self::Unavailable(_) | Self::Unreachable(_) | Self::Undecided => Outcome::IssuerUnreachable,
+            Self::Unavailable(_) | Self::Unreachable(_) => Outcome::IssuerUnreachable,
+            // No operator is needed: strangers may bring it about as often as they like.
+            Self::Undecided => Outcome::RateLimited,
         }
     }
 }

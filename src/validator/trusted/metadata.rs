@@ -119,7 +119,10 @@ impl Published {
         let Looked { held, is_anew } = self.look_at_keys(now).await.map_err(Unverified::Issuer)?;
         match held.value.verify(text, allowed, types) {
             Err(JoseError::UnknownKey) if !is_anew && !was_made_before(text, held.read_at, &self.config) => {
-                Err(Unverified::Issuer(Fault::Undecided))
+                // Keys that could not be read for so long are an outage, and nothing that a token brings about.
+                let away = || Fault::Unreachable("its keys could not be read again".to_owned());
+                let is_fresh = held.is_younger(ages.fresh, now);
+                Err(Unverified::Issuer(if is_fresh { Fault::Undecided } else { away() }))
             }
             found => found.map_err(Unverified::Token),
         }
