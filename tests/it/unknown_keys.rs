@@ -15,7 +15,7 @@ use bearward::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    ALICE, Client, HostileIssuer, Serve, Upstream, forged, sign_with, taking, until, xoauth2,
+    ALICE, Client, HostileIssuer, Serve, Upstream, forged, sign_with, taking, until, wait, xoauth2,
 };
 
 /// The longest that a new key may stay unknown: one window of five seconds, and what a busy machine takes.
@@ -113,7 +113,7 @@ fn flooded(issuer: &Arc<HostileIssuer>) {
                 assert!(told.iter().filter(is_temporary).count() >= 3, "{told:?}");
             }
         });
-        std::thread::sleep(Duration::from_secs(1));
+        wait(Duration::from_secs(1));
         let next = SigningKey::generate(Algorithm::EdDsa).unwrap();
         issuer.publish(&[&issuer.key, &next]);
         let new = text(&sign_with(&next, "at+jwt", &claims(issuer)));
@@ -127,7 +127,7 @@ fn flooded(issuer: &Arc<HostileIssuer>) {
             }
             assert!(line.starts_with("a NO [UNAVAILABLE]") && !challenged, "{line}");
             assert!(published.elapsed() < SOON, "the new key stays unknown");
-            std::thread::sleep(Duration::from_millis(100));
+            wait(Duration::from_millis(100));
         }
         is_over.store(true, Ordering::SeqCst);
         flood.join().unwrap();
