@@ -268,6 +268,7 @@ fn rejection_kind(rejection: &Rejection) -> RefusalKind {
         Rejection::InsufficientScope => RefusalKind::InsufficientScope,
         Rejection::NotAuthorized => RefusalKind::NotAuthorized,
         Rejection::Unavailable(_) | Rejection::Unreachable(_) => RefusalKind::Unavailable,
+        Rejection::Undecided => RefusalKind::Undecided,
     }
 }
 

@@ -73,6 +73,8 @@ mod store;
 mod telemetry;
 #[cfg(feature = "server")]
 mod trusted;
+#[cfg(feature = "server")]
+mod unknown_keys;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;

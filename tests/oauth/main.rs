@@ -18,6 +18,7 @@ mod support;
 
 mod authlib;
 mod chromium;
+mod client_auth;
 mod oauth4webapi;
 mod oidc_provider;
 mod openid_client;

@@ -11,7 +11,8 @@ URL.parse ??= (text) => (URL.canParse(text) ? new URL(text) : null);
 
 import Provider from "oidc-provider";
 
-const { url, certificate, key } = JSON.parse(process.env.FACTS);
+// Clients prove who they are by a certificate at `certified` alone: `url` asks for none.
+const { url, certified, certificate, key, clients } = JSON.parse(process.env.FACTS);
 const tls = { cert: readFileSync(certificate), key: readFileSync(key) };
 
 function client(client_id, grant_types) {
@@ -19,13 +20,21 @@ function client(client_id, grant_types) {
 }
 
 const configuration = {
-  clients: [client("mua", ["client_credentials"]), client("bearward", [])],
+  clients: [client("mua", ["client_credentials"]), client("bearward", []), ...clients],
+  clientAuthMethods: ["client_secret_basic", "private_key_jwt", "self_signed_tls_client_auth"],
+  enabledJWA: { clientAuthSigningAlgValues: ["ES256", "ES384", "EdDSA", "PS256", "PS512", "RS384"] },
+  discovery: { mtls_endpoint_aliases: { introspection_endpoint: `${certified}/token/introspection` } },
   scopes: ["imap", "smtp", "pop3"],
   // Which kind of token it is, for whom and for how long stands in the resource that it is asked for.
   features: {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
+    mTLS: {
+      enabled: true,
+      selfSignedTlsClientAuth: true,
+      getCertificate: (context) => context.req.socket.getPeerX509Certificate()?.toString(),
+    },
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
@@ -46,7 +55,7 @@ const configuration = {
 
 let keys = 0;
 let provider;
-let server;
+let servers;
 
 async function post(path, client_id, form) {
   const authorization = `Basic ${btoa(`${client_id}:secret-of-${client_id}`)}`;
@@ -62,14 +71,20 @@ const commands = {
     provider = new Provider(url, { ...configuration, jwks: { keys: [jwk] } }).callback();
   },
   async start() {
-    server = createServer(tls, (request, response) => provider(request, response));
-    server.listen(new URL(url).port, "127.0.0.1");
-    await once(server, "listening");
+    const asking = { ...tls, requestCert: true, rejectUnauthorized: false };
+    servers = [[url, tls], [certified, asking]].map(([address, options]) => {
+      const server = createServer(options, (request, response) => provider(request, response));
+      return server.listen(new URL(address).port, "127.0.0.1");
+    });
+    await Promise.all(servers.map((server) => once(server, "listening")));
   },
   async stop() {
-    server.close();
-    server.closeAllConnections();
-    await once(server, "close");
+    const closed = servers.map((server) => once(server, "close"));
+    for (const server of servers) {
+      server.close();
+      server.closeAllConnections();
+    }
+    await Promise.all(closed);
   },
   async token(person, resource) {
     const form = { grant_type: "client_credentials", scope: "imap smtp pop3", resource, person };
