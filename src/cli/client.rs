@@ -40,11 +40,15 @@ pub(super) async fn run(command: ClientCommand, file: Option<&Path>, output: Out
             print_invitation(&made.map_err(Failure::failed)?, output)
         }
         ClientCommand::List => {
-            print_list(&open::issuer(&config, now).await?.list_clients().await.map_err(Failure::failed)?, output);
+            print_list(
+                &open::issuer(&config, now).await?.list_clients().await.map_err(Failure::failed)?,
+                output,
+            );
             Ok(())
         }
         ClientCommand::Show { client } => {
-            let known = open::issuer(&config, now).await?.show_client(&client).await.map_err(Failure::failed)?;
+            let known =
+                open::issuer(&config, now).await?.show_client(&client).await.map_err(Failure::failed)?;
             let known = known.ok_or_else(|| unknown(&client))?;
             output.document(&Shown::of(&known));
             Ok(())

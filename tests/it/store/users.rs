@@ -61,10 +61,12 @@ pub(super) async fn a_removed_user_leaves_no_grant_no_consent_and_no_password(st
         store.create_grant(grant.clone()).await.unwrap();
     }
     store.remember_consent(&alice(), &ClientId::open(), &Scope::mail(), NOW).await.unwrap();
-    let secrets = [("alice", "main"), ("alice", "other"), ("alice.b", "main"), ("bob", "main")].map(|(user, backend)| {
-        let user = Login::parse(&format!("{user}@example.org")).unwrap();
-        UpstreamSecret { user, backend: backend.into(), sealed: vec![1; 40], created_at: NOW }
-    });
+    let secrets = [("alice", "main"), ("alice", "other"), ("alicia", "main"), ("bob", "main")].map(
+        |(user, backend)| {
+            let user = Login::parse(&format!("{user}@example.org")).unwrap();
+            UpstreamSecret { user, backend: backend.into(), sealed: vec![1; 40], created_at: NOW }
+        },
+    );
     for secret in &secrets {
         store.set_upstream_secret(secret.clone()).await.unwrap();
     }
