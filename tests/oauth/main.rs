@@ -18,6 +18,7 @@ mod support;
 
 mod authlib;
 mod chromium;
+mod federated;
 mod oauth4webapi;
 mod oidc_provider;
 mod openid_client;

@@ -224,6 +224,8 @@ async fn what_fails_too_often_ends_the_request_and_holds_the_address_back() {
     let mut browser = Browser::new(&house.web);
     let first = browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
     let mut page = Answer { status: first.status, headers: first.headers.clone(), body: first.body.clone() };
+    // In another tab somebody is still there.
+    let pending = press(&mut browser, &page).await.header("location").unwrap().to_owned();
     for _ in 0..5 {
         let answer = press(&mut browser, &page).await;
         let location = answer.header("location").unwrap().to_owned();
@@ -236,6 +238,10 @@ async fn what_fails_too_often_ends_the_request_and_holds_the_address_back() {
         }
     }
     let dead = press(&mut browser, &first).await;
+    assert!(dead.body.contains("This request has ended"), "{}", dead.body);
+    house.provider.behave(|behaviour| behaviour.claims.clear());
+    let code = house.provider.agree(&pending);
+    let dead = browser.send(get(&back(&pending, &[("code", &code)]))).await;
     assert!(dead.body.contains("This request has ended"), "{}", dead.body);
     for _ in 0..3 {
         assert_stale(&browser.send(get("/oauth/callback?state=x&code=y")).await);
@@ -262,16 +268,19 @@ async fn nobody_comes_back_to_a_request_that_has_died_meanwhile() {
     let house = House::new().await;
     let caller = Caller { address: "192.0.2.1".parse().unwrap(), certificate: None };
     let issuer = &house.web.issuer;
-    for (stays, is_late) in [(599, false), (601, true), (901, true)] {
+    for (waits, stays, is_late) in
+        [(0, 599, false), (0, 601, true), (0, 901, true), (500, 399, false), (500, 401, true)]
+    {
         let now = UnixTime::now();
         let params = Params::parse(asked(&[]).as_bytes()).unwrap();
         let Page::Page(Shown::SignIn(page)) = issuer.authorize(&params, None, now).await else { panic!() };
-        let away = issuer.leave_for_outside(&page.state, Some(&page.browser), &caller, now).await;
+        let left_at = UnixTime(now.0 + waits);
+        let away = issuer.leave_for_outside(&page.state, Some(&page.browser), &caller, left_at).await;
         let Page::Redirect(redirect) = away else { panic!("{away:?}") };
         let code = house.provider.agree(&redirect.uri);
         let query = back(&redirect.uri, &[("code", &code)]);
         let params = Params::parse(query.split_once('?').unwrap().1.as_bytes()).unwrap();
-        let later = UnixTime(now.0 + stays);
+        let later = UnixTime(left_at.0 + stays);
         // The ID token is of now, and good until later.
         house.provider.claim("exp", json!(now.0 + 1000));
         let answer = issuer.return_from_outside(&params, Some(&page.browser), &caller, later).await;
@@ -279,6 +288,26 @@ async fn nobody_comes_back_to_a_request_that_has_died_meanwhile() {
         assert_eq!(is_stale, is_late, "{answer:?}");
         assert!(is_late || matches!(answer, Page::Page(Shown::Consent(_))), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn of_two_that_come_back_at_the_same_moment_one_goes_on() {
+    let house = House::new().await;
+    let caller = Caller { address: "192.0.2.1".parse().unwrap(), certificate: None };
+    let issuer = &house.web.issuer;
+    let now = UnixTime::now();
+    let params = Params::parse(asked(&[]).as_bytes()).unwrap();
+    let Page::Page(Shown::SignIn(page)) = issuer.authorize(&params, None, now).await else { panic!() };
+    let away = issuer.leave_for_outside(&page.state, Some(&page.browser), &caller, now).await;
+    let Page::Redirect(redirect) = away else { panic!("{away:?}") };
+    let code = house.provider.agree(&redirect.uri);
+    let query = back(&redirect.uri, &[("code", &code)]);
+    let params = Params::parse(query.split_once('?').unwrap().1.as_bytes()).unwrap();
+    let again = || issuer.return_from_outside(&params, Some(&page.browser), &caller, now);
+    let (one, two) = tokio::join!(again(), again());
+    let is_consent = |answer: &Page| matches!(answer, Page::Page(Shown::Consent(_)));
+    assert!(is_consent(&one) != is_consent(&two), "{one:?} {two:?}");
+    assert_eq!(house.provider.asked("token"), 1);
 }
 
 #[tokio::test]
