@@ -103,7 +103,7 @@ fn assert_refused_as(page: &Answer, reason: &str, case: &str) {
 #[tokio::test]
 async fn no_signature_but_by_the_providers_own_key_is_good() {
     let house = House::new().await;
-    for signature in [Signature::OtherKey, Signature::Hs256, Signature::None] {
+    for signature in [Signature::OtherKey, Signature::Hs256, Signature::None, Signature::AccessToken] {
         house.provider.behave(|behaviour| behaviour.signature = signature);
         let page = house.there_and_back(&mut Browser::new(&house.web), &[]).await;
         assert_refused(&page, 422, REFUSED);
@@ -180,6 +180,37 @@ async fn an_answer_in_the_name_of_another_provider_never_shows_it_the_code() {
     let code = plain.provider.agree(&location);
     let more = [("code", code.as_str()), ("iss", "https://elsewhere.example")];
     assert_refused(&browser.send(get(&back(&location, &more))).await, 422, REFUSED);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_both_or_neither_shows_nobody_the_code() {
+    let house = House::new().await;
+    let mut browser = Browser::new(&house.web);
+    for more in [&[("code", "x"), ("error", "access_denied")][..], &[("code", "")], &[]] {
+        let location = house.leave(&mut browser, &[]).await;
+        assert_refused(&browser.send(get(&back(&location, more))).await, 422, REFUSED);
+    }
+    assert_eq!(house.provider.asked("token"), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_sent_anywhere_in_the_clear_nor_with_what_a_fragment_hides() {
+    for (endpoint, is_good) in
+        [("http://login.example.net/authorize", false), ("https://login.example.net/authorize#x", true)]
+    {
+        let house = House::new().await;
+        house.provider.behave(|behaviour| behaviour.authorization = Some(endpoint));
+        let mut browser = Browser::new(&house.web);
+        let page = browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
+        let answer = press(&mut browser, &page).await;
+        if is_good {
+            let location = answer.header("location").unwrap();
+            assert!(location.starts_with("https://login.example.net/authorize?response_type=code&"));
+            assert!(!location.contains('#'), "{location}");
+        } else {
+            assert_refused(&answer, 503, "cannot be reached right now");
+        }
+    }
 }
 
 #[tokio::test]
