@@ -19,6 +19,7 @@ mod support;
 mod authlib;
 mod chromium;
 mod client_auth;
+mod federated;
 mod oauth4webapi;
 mod oidc_provider;
 mod openid_client;
