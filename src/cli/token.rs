@@ -124,7 +124,8 @@ fn failure(error: IssuerError) -> Failure {
         IssuerError::PasswordRequired(_) => {
             Failure::failed(error).help("give the mailbox password on standard input with --password-stdin")
         }
-        IssuerError::BadPassword
+        IssuerError::AppPassword(_)
+        | IssuerError::BadPassword
         | IssuerError::Crypto(_)
         | IssuerError::Lifetime
         | IssuerError::NoScope

@@ -201,6 +201,7 @@ impl Claims {
             used_at: None,
             answer: None,
             wrapped_key: None,
+            networks: Vec::new(),
             grant,
             credentials: Vec::new(),
         })

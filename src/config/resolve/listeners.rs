@@ -2,8 +2,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::{
     config::{ConfigError, document::Document, raw},
-    model::{Mechanism, Protocol},
-    net::{InvalidNetwork, ListenerConfig, ListenerTls, Network, Service},
+    model::{InvalidNetwork, Mechanism, Network, Protocol},
+    net::{ListenerConfig, ListenerTls, Service},
     upstream,
 };
 
