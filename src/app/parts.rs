@@ -23,7 +23,7 @@ use crate::{
     lookup::{Lookups, LookupsError},
     model::{GrantId, Protocol, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
-    session::{Issuers, KnownIssuer, Registry, Shared},
+    session::{Issuers, KnownIssuer, Passwords, Registry, Shared},
     store::{RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
     tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
@@ -128,6 +128,9 @@ impl Parts {
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now());
         let issuer = with_people(issuer.await?, &config.directory, &backends, &store)?;
+        let knows_more = |source: &directory::Source| !matches!(source, directory::Source::Backend);
+        let passwords =
+            Passwords::new(issuer.password_guard(), config.directory.sources.iter().any(knows_more));
         let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
         let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS, &lookups)?);
         let shared = Arc::new(Shared {
@@ -140,6 +143,7 @@ impl Parts {
             backends,
             lookups,
             secrets,
+            passwords,
             registry: Arc::new(Registry::default()),
             metrics,
             drain: CancellationToken::new(),
@@ -263,7 +267,8 @@ fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
         protocol,
         port: listener.bind.port(),
         security,
-        mechanisms: listener.mechanisms.clone(),
+        // The page shows how to sign in with tokens.
+        mechanisms: listener.mechanisms.iter().copied().filter(|known| known.is_bearer()).collect(),
     })
 }
 

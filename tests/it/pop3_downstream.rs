@@ -260,8 +260,8 @@ fn each_refusal_has_its_answer() {
     let cases = [
         (RefusalKind::InvalidToken, "[AUTH] The credential is not accepted", true),
         (RefusalKind::Pointless, "[AUTH] The credential is not accepted", true),
-        (RefusalKind::NotAuthorized, "[AUTH] The token is not for that user", true),
-        (RefusalKind::InsufficientScope, "[AUTH] The token does not allow POP3", true),
+        (RefusalKind::NotAuthorized, "[AUTH] The credential is not for that user", true),
+        (RefusalKind::InsufficientScope, "[AUTH] The credential does not allow POP3", true),
         (RefusalKind::OperatorFault, "[SYS/PERM] The mail service needs its operator", false),
         (RefusalKind::Policy, "[SYS/PERM] This kind of sign-in is not accepted here", false),
         (RefusalKind::RateLimited, "[SYS/TEMP] Too many attempts; try again later", false),
