@@ -16,7 +16,6 @@ use crate::{
         Credentials,
         sasl::{SaslStep, ServerExchange},
     },
-    session::PasswordMode,
     telemetry::Clean,
     upstream::Login,
     validator::{Explanation, Presented, Request, Step, StepResult, Validator},
@@ -68,7 +67,7 @@ async fn decide_password(
     request: &Request<'_>,
 ) -> Result<Explanation, Failure> {
     let policy = &config.session.passwords;
-    if !policy.knows(PasswordMode::App) && !policy.knows(PasswordMode::Backend) {
+    if !policy.takes_any() {
         let refused = bad("passwords", "passwords.mode lets no password in".to_owned());
         return Ok(refusal(Outcome::Policy, vec![refused]));
     }
@@ -76,7 +75,7 @@ async fn decide_password(
     let mut explanation = validator.explain_password(presented, request, UnixTime::now()).await;
     if explanation.outcome == Outcome::Ok {
         add_route(config, request.protocol, &mut explanation).await;
-    } else if explanation.user.is_none() && policy.knows(PasswordMode::Backend) {
+    } else if explanation.user.is_none() && policy.takes_mailbox_passwords() {
         let detail = "it is no app password that is known; where passwords.mode = \"backend\" the mail server is asked";
         explanation.steps.push(bad("passwords", detail.to_owned()));
     }

@@ -60,6 +60,16 @@ impl PasswordPolicy {
         }
     }
 
+    /// Whether any password at all is taken anywhere.
+    pub fn takes_any(&self) -> bool {
+        self.knows(PasswordMode::App) || self.takes_mailbox_passwords()
+    }
+
+    /// Whether mailbox passwords are taken anywhere.
+    pub fn takes_mailbox_passwords(&self) -> bool {
+        self.knows(PasswordMode::Backend)
+    }
+
     /// Whether `mode` can hold anywhere at all.
     pub fn knows(&self, mode: PasswordMode) -> bool {
         self.mode == mode || self.overrides.iter().any(|one| one.mode == mode)

@@ -23,15 +23,14 @@ pub(super) fn passwords(
         overrides.push(section.resolve(listeners)?);
     }
     let policy = PasswordPolicy { mode: mode(raw.passwords.mode), overrides };
-    if policy.knows(PasswordMode::Backend) && !sources.iter().any(knows_passwords) {
+    if policy.takes_mailbox_passwords() && !sources.iter().any(knows_passwords) {
         return Err(document
             .error("passwords.mode", "is \"backend\", and no source of directory.source knows passwords")
             .help("write mode = \"app\", or add \"backend\" to directory.source"));
     }
-    let takes_some = policy.knows(PasswordMode::App) || policy.knows(PasswordMode::Backend);
     let is_mute = |listener: &ListenerConfig| {
         matches!(listener.service, Service::Mail(_))
-            && !takes_some
+            && !policy.takes_any()
             && !listener.mechanisms.iter().any(|mechanism| mechanism.is_bearer())
     };
     if let Some(index) = listeners.iter().position(is_mute) {

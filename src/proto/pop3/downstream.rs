@@ -123,6 +123,9 @@ impl Pop3Downstream {
                 self.send("+OK Bye");
                 self.close(Close::ClientLeft);
             }
+            (b"USER" | b"PASS", ..) if self.tls != TlsState::Encrypted && self.has_passwords() => {
+                self.failed("[SYS/PERM] Encryption is required before sign-in");
+            }
             (b"USER" | b"PASS" | b"APOP", ..) if !self.takes_passwords() => {
                 self.failed("[SYS/PERM] Passwords are not accepted here; sign in with a bearer token (SASL)");
             }
@@ -147,7 +150,11 @@ impl Pop3Downstream {
 
     /// Whether USER and PASS are taken, and so a password in clear inside TLS.
     fn takes_passwords(&self) -> bool {
-        self.mechanisms().iter().any(|mechanism| !mechanism.is_bearer())
+        self.tls == TlsState::Encrypted && self.has_passwords()
+    }
+
+    fn has_passwords(&self) -> bool {
+        self.config.mechanisms.iter().any(|mechanism| !mechanism.is_bearer())
     }
 
     fn user(&mut self, name: &[u8]) {
