@@ -23,7 +23,7 @@ use crate::{
     lookup::{Lookups, LookupsError},
     model::{GrantId, Protocol, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
-    session::{Issuers, KnownIssuer, Registry, Shared},
+    session::{Issuers, KnownIssuer, Passwords, Registry, Shared},
     store::{RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
     tls::{Certificates, ClientAuthorities, ServerTls, TlsError},
@@ -126,6 +126,12 @@ impl Parts {
             Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics)?;
         let backends = Arc::new(backends.with_lookups(lookups.clone()));
         let issuer = built_in_issuer(&config, &store, &server_key, &backends).await?;
+        let knows_more = |source: &directory::Source| !matches!(source, directory::Source::Backend);
+        let guard = match &issuer {
+            Some(issuer) => issuer.password_guard(),
+            None => guard_alone(&config, &backends, &store)?,
+        };
+        let passwords = Passwords::new(guard, config.directory.sources.iter().any(knows_more));
         let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
         let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS, &lookups)?);
         let shared = Arc::new(Shared {
@@ -138,6 +144,7 @@ impl Parts {
             backends,
             lookups,
             secrets,
+            passwords,
             registry: Arc::new(Registry::default()),
             metrics,
             drain: CancellationToken::new(),
@@ -277,7 +284,8 @@ fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
         protocol,
         port: listener.bind.port(),
         security,
-        mechanisms: listener.mechanisms.clone(),
+        // The page shows how to sign in with tokens.
+        mechanisms: listener.mechanisms.iter().copied().filter(|known| known.is_bearer()).collect(),
     })
 }
 

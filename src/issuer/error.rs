@@ -155,6 +155,7 @@ impl From<IssuerError> for OAuthError {
             | IssuerError::SealedJwt(_)
             | IssuerError::UnknownClient(_)
             | IssuerError::UnknownScope(_)
+            | IssuerError::AppPassword(_)
             | IssuerError::Uses
             | IssuerError::WrongServerKey => {
                 tracing::error!(%error, "the issuer");

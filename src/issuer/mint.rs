@@ -81,7 +81,7 @@ impl Issuer {
         let token = self.access_token_until(&recipient, &key, expires_at)?;
         let refresh = request.with_refresh_token.then(|| self.refresh_token(&recipient, &key)).transpose()?;
         let id = grant.id;
-        let credentials = seal(&key, id, &request)?;
+        let credentials = seal(&key, id, &request.user, &request.sealed_backends, &request.passwords)?;
         let mut tokens = vec![token.row];
         let refresh_token = refresh.map(|made| {
             tokens.push(made.row);
@@ -115,12 +115,18 @@ impl Issuer {
     }
 }
 
-fn seal(key: &GrantKey, grant: GrantId, request: &MintRequest) -> Result<Vec<SealedCredential>, IssuerError> {
-    request
-        .sealed_backends
+/// Seals the mailbox password of every backend that logs in with it.
+pub(super) fn seal(
+    key: &GrantKey,
+    grant: GrantId,
+    user: &Login,
+    sealed_backends: &[Arc<str>],
+    passwords: &[(Arc<str>, Secret)],
+) -> Result<Vec<SealedCredential>, IssuerError> {
+    sealed_backends
         .iter()
         .map(|backend| {
-            let found = request.passwords.iter().find(|(name, _)| name == backend);
+            let found = passwords.iter().find(|(name, _)| name == backend);
             let Some((_, password)) = found else {
                 return Err(IssuerError::PasswordRequired(backend.clone()));
             };
@@ -128,7 +134,7 @@ fn seal(key: &GrantKey, grant: GrantId, request: &MintRequest) -> Result<Vec<Sea
                 return Err(IssuerError::BadPassword);
             }
             let kind = CredentialKind::Password;
-            let context = SealContext { grant, user: &request.user, backend, kind };
+            let context = SealContext { grant, user, backend, kind };
             let sealed = key.public().seal(password, &context)?;
             Ok(SealedCredential { backend: backend.to_string(), kind, sealed })
         })

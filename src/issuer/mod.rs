@@ -5,6 +5,7 @@
 //!
 //! It must not know HTTP, pages or the command line; those ask it and render what it says.
 
+mod app_passwords;
 mod authorize;
 mod clients;
 mod discovery;
@@ -24,9 +25,10 @@ use thiserror::Error;
 
 /// For rooms that know the issuer and not the store.
 pub use crate::{
-    store::{Ended, Grant, GrantEnd, GrantFilter, RevocationReason, StoreError},
+    store::{AppPasswordRecord, Ended, Grant, GrantEnd, GrantFilter, LastUse, RevocationReason, StoreError},
     token::ServerKey,
 };
+pub use app_passwords::{AppPasswordFault, MadeAppPassword, NewAppPassword};
 pub use authorize::{
     Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, MailboxPage, OutsideButton, Page,
     PageError, Pushed, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
@@ -151,6 +153,9 @@ pub enum Registration {
 /// Why the issuer did not do what it was asked. Split by who must act.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IssuerError {
+    /// An app password that cannot be made so.
+    #[error(transparent)]
+    AppPassword(AppPasswordFault),
     /// No scope was asked for.
     #[error("at least one scope value is needed")]
     NoScope,

@@ -62,6 +62,17 @@ impl ClientId {
         Self("open".into())
     }
 
+    /// Under which grants of app passwords stand. No client can register it.
+    pub fn app_password() -> Self {
+        Self("app-password".into())
+    }
+
+    /// What stands for the client of a session that was signed in to with the mailbox password. No client can
+    /// register it.
+    pub fn password() -> Self {
+        Self("password".into())
+    }
+
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0

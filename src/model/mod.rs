@@ -5,6 +5,7 @@
 
 mod id;
 mod login;
+mod network;
 mod outcome;
 mod principal;
 mod protocol;
@@ -16,6 +17,7 @@ mod token;
 
 pub use id::{ClientId, GrantId, InvalidId, SessionId};
 pub use login::{InvalidLogin, Login};
+pub use network::{InvalidNetwork, Network};
 pub use outcome::Outcome;
 pub use principal::{Principal, SealedPassword};
 pub use protocol::{Mechanism, Protocol};

@@ -45,11 +45,13 @@ pub enum TokenKind {
     Pushed,
     /// What ties the pages of one sign-in to one browser.
     Browser,
+    /// A password for one program, which a person carries over by hand. Its text has a form of its own.
+    AppPassword,
 }
 
 impl TokenKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Access,
         Self::Refresh,
         Self::Code,
@@ -59,6 +61,7 @@ impl TokenKind {
         Self::InitialAccess,
         Self::Pushed,
         Self::Browser,
+        Self::AppPassword,
     ];
 
     /// Its name in the store and in derivation labels.
@@ -73,6 +76,7 @@ impl TokenKind {
             Self::InitialAccess => "initial access",
             Self::Pushed => "pushed",
             Self::Browser => "browser",
+            Self::AppPassword => "app password",
         }
     }
 

@@ -9,9 +9,9 @@ mod proxied;
 use std::net::SocketAddr;
 
 pub use listener::{NetError, accept, bind, canonical, prepare, prepare_upstream};
-pub use proxied::{InvalidNetwork, Network, Peers, ProxyRefusal, peers};
+pub use proxied::{Peers, ProxyRefusal, peers};
 
-use crate::model::{Mechanism, Protocol};
+use crate::model::{Mechanism, Network, Protocol};
 
 /// One listening socket.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     Config,
     issuers::Issuers,
+    password::Passwords,
     registry::Registry,
     sign_in::{SignedIn, sign_in, spoiled},
 };
@@ -48,6 +49,8 @@ pub struct Shared {
     pub lookups: Lookups,
     /// Passwords of users at mail servers that the store keeps.
     pub secrets: Arc<Secrets>,
+    /// Which passwords are taken, and what holds guessing down.
+    pub passwords: Passwords,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Figures.
@@ -362,7 +365,7 @@ fn front_config(shared: &Shared, connection: &Connection) -> FrontConfig {
             ListenerTls::None => TlsState::Clear,
             ListenerTls::StartTls => TlsState::ClearStartTls,
         },
-        mechanisms: listener.mechanisms.clone().into(),
+        mechanisms: shared.passwords.mechanisms(&shared.config.passwords, listener, connection.peer.ip()),
         offer: shared.backends.offer(connection.protocol),
         line_limit: shared.limits.pre_auth_line,
         sasl_limit: shared.limits.sasl_response,

@@ -9,6 +9,7 @@
 //!
 //! It must not decide who may do what, and must not import the token formats.
 
+mod app_password;
 mod client;
 mod ephemeral;
 mod error;
@@ -30,6 +31,7 @@ use std::{
 
 use async_trait::async_trait;
 
+pub use app_password::{AppPasswordRecord, AppPasswords, LastUse, NEVER, NewAppPasswordRow};
 pub use client::{ClientRecord, ClientState, Clients};
 pub use ephemeral::{Ephemeral, EphemeralKind};
 pub use error::StoreError;
@@ -92,7 +94,7 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 /// The store's operations. Every one may answer [`StoreError::Unavailable`].
 #[async_trait]
 pub trait Store:
-    Clients + Ephemeral + Exchanges + OutsideEnds + UpstreamSecrets + Users + Send + Sync + 'static
+    AppPasswords + Clients + Ephemeral + Exchanges + OutsideEnds + UpstreamSecrets + Users + Send + Sync + 'static
 {
     /// Stores a grant, its sealed credentials, its code and its first tokens: all of it or nothing.
     ///
@@ -126,8 +128,8 @@ pub trait Store:
     /// [`StoreError::Corrupt`] when a row cannot be read as what it should be.
     async fn grants(&self, filter: GrantFilter) -> Result<Vec<Grant>, StoreError>;
 
-    /// Ends a grant and removes its sealed credentials, its wrapped keys (those of codes too) and kept answers. The
-    /// first reason stays.
+    /// Ends a grant and removes its sealed credentials, its wrapped keys (those of codes too) and kept answers; an
+    /// app password ends with it, however far its end was. The first reason stays.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.

@@ -3,7 +3,9 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::NewCode;
-use crate::model::{ClientId, CredentialKind, GrantId, Login, Scope, TokenHash, TokenKind, UnixTime};
+use crate::model::{
+    ClientId, CredentialKind, GrantId, Login, Network, Scope, TokenHash, TokenKind, UnixTime,
+};
 
 /// What a person allowed one client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -234,6 +236,8 @@ pub struct TokenRecord {
     pub answer: Option<Vec<u8>>,
     /// The grant's private key, wrapped for this token; `None` once token or grant have ended.
     pub wrapped_key: Option<Vec<u8>>,
+    /// Of an app password: from where it may be used; from everywhere when there is none.
+    pub networks: Vec<Network>,
     /// The grant it hangs on.
     pub grant: Grant,
     /// The grant's sealed credentials.

@@ -7,6 +7,7 @@
 //! - An opaque token carries 256 random bits. From them come two independent HKDF outputs (RFC 5869): the
 //!   [`crate::model::TokenHash`] under which the store keeps its row, and the [`WrapKey`], which needs the
 //!   [`ServerKey`] too. Nothing that is stored is ever a key.
+//! - An app password carries 100 random bits, and from them come the same two.
 //! - A password is sealed by HPKE (RFC 9180) to the key pair of its grant, bound to grant, user, backend and
 //!   kind. The private half exists at rest only wrapped under a [`WrapKey`] of each live token.
 //! - So the store opens nothing without a token, nor with a token but without the server key; and a token
@@ -15,6 +16,7 @@
 //!
 //! It must not do I/O, read the clock, or print what it holds.
 
+mod app_password;
 mod certificate;
 mod client_key;
 mod derive;
@@ -28,6 +30,7 @@ mod sealing;
 mod signing;
 mod user_code;
 
+pub use app_password::{AppPassword, InvalidAppPassword};
 pub use certificate::{base64url, certificate_thumbprint, parse_thumbprint, sha256};
 pub use client_key::ClientKey;
 pub use derive::{ServerKey, WrapKey};

@@ -88,7 +88,7 @@ impl Validator {
         };
         trace.pass(StepName::Lookup, || "its grant is known, from the store".to_owned());
         let record = Arc::new(record);
-        if checks::life(&record, now, &mut Trace::off()).is_ok() {
+        if checks::life(&record, TokenKind::Access, now, &mut Trace::off()).is_ok() {
             self.jwts.insert(lookup, &record, end_of(&record).min(now.after(FRESH_FOR)), generation);
         }
         Ok(record)
@@ -201,6 +201,7 @@ impl Claims {
             used_at: None,
             answer: None,
             wrapped_key: None,
+            networks: Vec::new(),
             grant,
             credentials: Vec::new(),
         })

@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use bearward::{
     model::{ClientId, GrantId, Login, Scope, TokenHash, UnixTime},
     store::{
-        CheckItem, ClientRecord, ClientState, Clients, CodeRecord, Decided, DevicePoll, DeviceRecord, Ended,
-        Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, NewDevice, NewGrant, NewToken, OutsideEnds,
-        Redeemed, Renewal, Replaces, RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation,
-        SigningKeyRecord, Store, StoreError, TokenRecord, UpstreamSecret, UpstreamSecrets, UserRecord, Users,
+        AppPasswordRecord, AppPasswords, CheckItem, ClientRecord, ClientState, Clients, CodeRecord, Decided,
+        DevicePoll, DeviceRecord, Ended, Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, LastUse,
+        NewAppPasswordRow, NewDevice, NewGrant, NewToken, OutsideEnds, Redeemed, Renewal, Replaces,
+        RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation, SigningKeyRecord, Store,
+        StoreError, TokenRecord, UpstreamSecret, UpstreamSecrets, UserRecord, Users,
     },
 };
 use tokio::sync::Semaphore;
@@ -261,6 +262,22 @@ impl Users for Hooked {
     }
     async fn remove_user(&self, login: &Login, at: UnixTime) -> Result<Ended, StoreError> {
         self.up()?.remove_user(login, at).await
+    }
+}
+
+#[async_trait]
+impl AppPasswords for Hooked {
+    async fn create_app_password(&self, password: NewAppPasswordRow, most: u32) -> Result<bool, StoreError> {
+        self.up()?.create_app_password(password, most).await
+    }
+    async fn app_passwords(&self, user: Option<&Login>) -> Result<Vec<AppPasswordRecord>, StoreError> {
+        self.up()?.app_passwords(user).await
+    }
+    async fn has_app_passwords(&self, now: UnixTime) -> Result<bool, StoreError> {
+        self.up()?.has_app_passwords(now).await
+    }
+    async fn app_passwords_used(&self, uses: Vec<(GrantId, LastUse)>) -> Result<(), StoreError> {
+        self.up()?.app_passwords_used(uses).await
     }
 }
 

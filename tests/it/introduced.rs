@@ -6,7 +6,8 @@ use std::{
 };
 
 use bearward::{
-    net::{Network, ProxyRefusal, peers},
+    model::Network,
+    net::{ProxyRefusal, peers},
     proto::proxy_header::{ParseError, encode_v2, encode_v2_local},
 };
 use proptest::prelude::*;

@@ -1,5 +1,6 @@
 //! The conformance suite of the store, as functions over the trait, and what is SQLite's own.
 
+mod app_passwords;
 mod cleanup;
 mod clients;
 mod codes;
@@ -167,6 +168,13 @@ macro_rules! conformance {
                 clients::a_client_without_a_row_is_denied_and_allowed_again,
                 clients::a_denied_client_gets_no_grant,
                 clients::a_consent_is_remembered_for_one_person_and_one_client,
+                app_passwords::an_app_password_comes_back_as_it_went_in,
+                app_passwords::an_app_password_is_stored_whole_or_not_at_all,
+                app_passwords::a_user_has_so_many_live_app_passwords_at_most,
+                app_passwords::the_last_use_is_the_latest_that_was_told,
+                app_passwords::a_revoked_app_password_opens_nothing_and_goes_with_its_retention,
+                app_passwords::app_passwords_that_end_together_go_with_their_retention,
+                app_passwords::there_are_app_passwords_while_one_is_live,
                 secrets::an_upstream_secret_is_one_users_at_one_backend,
                 users::a_user_comes_back_as_it_went_in,
                 users::a_changed_password_ends_the_users_grants_and_a_new_hash_does_not,
@@ -193,6 +201,7 @@ macro_rules! conformance {
                 refresh::of_many_rotations_at_once_one_wins_and_the_rest_hear_its_answer,
                 refresh::a_refresh_token_is_not_renewed_after_it_was_replaced,
                 devices::a_device_is_decided_once_and_used_once_by_many,
+                app_passwords::of_many_app_passwords_at_once_no_more_are_stored_than_may_be,
                 clients::no_grant_of_a_removed_client_is_live_afterwards,
                 ephemeral::what_may_happen_once_happens_once,
             }

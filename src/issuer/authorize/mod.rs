@@ -45,7 +45,7 @@ use self::{
 };
 use super::{Client, ErrorCode, Issuer, OAuthError, Params};
 use crate::{
-    directory::{OutsideDirectory, PasswordCheck},
+    directory::{OutsideDirectory, PasswordCheck, PasswordGuard},
     model::{ClientId, GrantId, Secret, UnixTime},
 };
 
@@ -62,6 +62,16 @@ impl Issuer {
     pub fn with_outside(mut self, outside: Arc<OutsideDirectory>) -> Self {
         self.sign_ins.ask_outside(outside);
         self
+    }
+
+    /// Who knows the passwords, and what holds guessing down: for whoever takes passwords elsewhere, so that all of it
+    /// counts together.
+    pub fn password_guard(&self) -> PasswordGuard {
+        PasswordGuard {
+            directory: self.sign_ins.directory.clone(),
+            limits: self.sign_ins.limits.clone(),
+            pace: Arc::clone(&self.sign_ins.pace),
+        }
     }
 
     /// The authorization endpoint (RFC 6749 §3.1). `params` are the query's, or the body's for a POST; `browser`

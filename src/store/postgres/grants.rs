@@ -141,8 +141,9 @@ pub(super) async fn token(connection: &mut PgConnection, lookup: &TokenHash) -> 
         grant_columns!(),
         ", t.kind AS token_kind, t.scope AS token_scope, t.created_at AS token_created_at,
            t.expires_at AS token_expires_at, t.revoked_at AS token_revoked_at, t.audience AS token_audience,
-           t.certificate, t.used_at, t.answer, t.wrapped_key, c.backend, c.kind, c.sealed
+           t.certificate, t.used_at, t.answer, t.wrapped_key, a.networks, c.backend, c.kind, c.sealed
          FROM tokens t JOIN grants g ON g.id = t.grant_id LEFT JOIN credentials c ON c.grant_id = g.id
+           LEFT JOIN app_passwords a ON a.grant_id = g.id
          WHERE t.lookup = $1 ORDER BY c.backend, c.kind"
     ))
     .bind(lookup.as_bytes().as_slice())
@@ -220,7 +221,8 @@ pub(super) async fn end(
          ), unsealed AS (
              DELETE FROM credentials WHERE grant_id = ANY($1)
          ), unwrapped AS (
-             UPDATE tokens SET wrapped_key = NULL, answer = NULL, answer_until = NULL
+             UPDATE tokens SET wrapped_key = NULL, answer = NULL, answer_until = NULL,
+               expires_at = CASE WHEN kind = 'app password' THEN LEAST(expires_at, $2) ELSE expires_at END
              WHERE grant_id = ANY($1) AND (wrapped_key IS NOT NULL OR answer IS NOT NULL)
          ), unused AS (
              UPDATE codes SET wrapped_key = NULL WHERE grant_id = ANY($1) AND wrapped_key IS NOT NULL

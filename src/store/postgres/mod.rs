@@ -8,6 +8,7 @@
 //! - Revocations are read by the transactions that wrote them, so that none is missed ([`revocations`]).
 
 mod address;
+mod app_password;
 mod check;
 mod cleanup;
 mod client;

@@ -5,7 +5,7 @@ use crate::{
     model::{CredentialKind, GrantId, Login, Scope, TokenHash, TokenKind, UnixTime},
     store::{
         CodeRecord, DeviceRecord, DeviceState, Grant, GrantEnd, RevocationReason, SealedCredential,
-        StoreError, TokenRecord,
+        StoreError, TokenRecord, app_password::networks_of,
     },
 };
 
@@ -99,6 +99,7 @@ pub(super) fn token(lookup: &TokenHash, rows: &[PgRow]) -> Result<Option<TokenRe
         used_at: some_time(row, "used_at")?,
         answer: column(row, "answer")?,
         wrapped_key: column(row, "wrapped_key")?,
+        networks: networks_of(column::<Option<&str>>(row, "networks")?.unwrap_or_default())?,
         grant: grant(row)?,
         credentials: rows.iter().filter_map(|row| credential(row).transpose()).collect::<Result<_, _>>()?,
     }))

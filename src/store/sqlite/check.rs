@@ -1,7 +1,7 @@
 use sqlx::{SqlitePool, migrate::Migrator, query, query_scalar, sqlite::SqliteRow};
 
 use super::{
-    client,
+    app_password, client,
     device::device_of,
     fault::{corrupt, fault},
     row::{column, grant_columns, grant_of, hash_of, scope_of},
@@ -22,7 +22,7 @@ struct Table {
     read: fn(&SqliteRow) -> Result<(), StoreError>,
 }
 
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 9] = [
     Table {
         name: "grants",
         page: concat!(
@@ -36,6 +36,11 @@ const TABLES: [Table; 8] = [
         name: "tokens",
         page: "SELECT lookup AS position, kind, scope FROM tokens WHERE lookup > ?1 ORDER BY lookup LIMIT ?2",
         read: token,
+    },
+    Table {
+        name: "app passwords",
+        page: app_password::PAGE,
+        read: |row| app_password::record_of(row).map(drop),
     },
     Table {
         name: "codes",

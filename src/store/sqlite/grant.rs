@@ -148,6 +148,7 @@ pub(super) async fn revoke(
         "DELETE FROM credentials WHERE grant_id = $1;
          UPDATE tokens SET wrapped_key = NULL, answer = NULL, answer_until = NULL
          WHERE grant_id = $1 AND (wrapped_key IS NOT NULL OR answer IS NOT NULL);
+         UPDATE tokens SET expires_at = min(expires_at, $2) WHERE grant_id = $1 AND kind = 'app password';
          UPDATE codes SET wrapped_key = NULL WHERE grant_id = $1 AND wrapped_key IS NOT NULL;
          INSERT INTO revocations (grant_id, at) VALUES ($1, $2)",
     )
@@ -171,6 +172,8 @@ const END_TOLD: &str = "DELETE FROM credentials
     UPDATE tokens SET wrapped_key = NULL, answer = NULL, answer_until = NULL
     WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1)
       AND (wrapped_key IS NOT NULL OR answer IS NOT NULL);
+    UPDATE tokens SET expires_at = min(expires_at, $2)
+    WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1) AND kind = 'app password';
     UPDATE codes SET wrapped_key = NULL
     WHERE grant_id IN (SELECT grant_id FROM revocations WHERE sequence > $1) AND wrapped_key IS NOT NULL;
     UPDATE grants SET revoked_at = $2, revoked_reason = $3

@@ -1,5 +1,6 @@
 //! The embedded engine: one SQLite file in WAL mode, read by a small pool, written by one connection.
 
+mod app_password;
 mod check;
 mod cleanup;
 mod client;

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     model::{CredentialKind, GrantId, TokenHash, TokenKind, UnixTime},
-    store::{Ended, NewToken, Renewal, Rotated, Rotation, SealedCredential, StoreError, TokenRecord},
+    store::{
+        Ended, NewToken, Renewal, Rotated, Rotation, SealedCredential, StoreError, TokenRecord,
+        app_password::networks_of,
+    },
 };
 
 pub(super) async fn token(
@@ -21,8 +24,9 @@ pub(super) async fn token(
         grant_columns!(),
         ", t.kind AS token_kind, t.scope AS token_scope, t.created_at AS token_created_at,
            t.expires_at AS token_expires_at, t.revoked_at AS token_revoked_at, t.audience AS token_audience,
-           t.certificate, t.used_at, t.answer, t.wrapped_key, c.backend, c.kind, c.sealed
+           t.certificate, t.used_at, t.answer, t.wrapped_key, a.networks, c.backend, c.kind, c.sealed
          FROM tokens t JOIN grants g ON g.id = t.grant_id LEFT JOIN credentials c ON c.grant_id = g.id
+           LEFT JOIN app_passwords a ON a.grant_id = g.id
          WHERE t.lookup = ?1 ORDER BY c.backend, c.kind"
     ))
     .bind(lookup.as_bytes().as_slice())
@@ -45,6 +49,7 @@ pub(super) async fn token(
         used_at: time_of(row, "used_at")?,
         answer: column(row, "answer")?,
         wrapped_key: column(row, "wrapped_key")?,
+        networks: networks_of(column::<Option<&str>>(row, "networks")?.unwrap_or_default())?,
         grant: grant_of(row)?,
         credentials: rows
             .iter()

@@ -9,8 +9,8 @@ use std::{
 use bearward::{
     model::ClientId,
     store::{
-        ClientRecord, Ended, EphemeralKind, GrantFilter, NewDevice, NewGrant, RevocationFeed,
-        RevocationReason, Store, StoreError, UserRecord, open,
+        ClientRecord, Ended, EphemeralKind, GrantFilter, NewAppPasswordRow, NewDevice, NewGrant,
+        RevocationFeed, RevocationReason, Store, StoreError, UserRecord, open,
     },
 };
 
@@ -124,6 +124,12 @@ async fn full(folder: &Path) -> Arc<dyn Store> {
     store.create_client(client).await.unwrap();
     store.remove_client(&"denied".parse().unwrap(), NOW).await.unwrap();
     store.remember_consent(&alice(), &grant.client, &grant.scope, NOW).await.unwrap();
+    let row = NewAppPasswordRow {
+        grant: new_grant("bob@example.org"),
+        name: "Phone".into(),
+        networks: vec!["10.0.0.0/8".parse().unwrap()],
+    };
+    assert!(store.create_app_password(row, 1).await.unwrap());
     let user = UserRecord { login: alice(), password: "hash".into(), created_at: NOW, changed_at: NOW };
     store.add_user(user).await.unwrap();
     assert!(store.claim(EphemeralKind::Assertion, &hash([4; 16]), later(60)).await.unwrap());
@@ -139,7 +145,7 @@ async fn a_backup_holds_every_table() {
     let items = restored.check().await.unwrap();
     assert_eq!(items, store.check().await.unwrap());
     let rows = items.into_iter().find(|item| item.what == "rows").unwrap();
-    let counts = "1 grants, 1 tokens, 1 codes, 1 devices, 1 clients, 1 consented scopes, 1 users, \
+    let counts = "2 grants, 2 tokens, 1 app passwords, 1 codes, 1 devices, 1 clients, 1 consented scopes, 1 users, \
                   0 upstream secrets; ";
     assert!(rows.ok && rows.detail.starts_with(counts), "{rows:?}");
     assert_eq!(restored.denied_clients().await.unwrap().len(), 1);
