@@ -4,7 +4,7 @@
 use super::{
     ConfigError,
     document::Document,
-    raw::{DirectorySource, PasswordMode, Root},
+    raw::{PasswordMode, Root},
 };
 
 /// Refuses the first key whose value asks for something that this version cannot do.
@@ -16,16 +16,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
         return not_yet("tls.acme", "a certificate by ACME").map_err(|error| {
             error.help("give a certificate and a key as files in tls.certificate and tls.private_key")
         });
-    }
-    let is_built = |source: &DirectorySource| match source {
-        DirectorySource::Backend | DirectorySource::Oidc | DirectorySource::Store => true,
-        DirectorySource::DovecotAuth
-        | DirectorySource::Ldap
-        | DirectorySource::Saslauthd
-        | DirectorySource::Sql => false,
-    };
-    if !raw.directory.source.iter().all(is_built) {
-        return not_yet("directory.source", "a source other than \"backend\", \"store\" and \"oidc\"");
     }
     if raw.passwords.mode == PasswordMode::Backend {
         return not_yet("passwords.mode", "passwords.mode = \"backend\"");

@@ -31,7 +31,7 @@ impl PasswordCheck for BuiltInDirectory {
         let hashed = user.as_ref().map(|user| user.password.as_str());
         let is_right = self.hashing.verify(password, hashed).await.map_err(|error| unavailable(&error))?;
         match (user, is_right) {
-            (Some(_), true) => Ok(Verified { seal_for: Vec::new() }),
+            (Some(_), true) => Ok(Verified::default()),
             (Some(_), false) => Err(CheckError::Wrong),
             (None, _) => Err(CheckError::Unknown),
         }

@@ -1,4 +1,5 @@
-//! Password hashes of the built-in directory: Argon2id (RFC 9106), as PHC strings.
+//! Password hashes of the built-in directory: Argon2id (RFC 9106), as PHC strings. And where all hashes are computed:
+//! on threads of their own, a few at once.
 
 use std::sync::Arc;
 
@@ -71,7 +72,11 @@ impl Hashing {
         Ok(is_right && known)
     }
 
-    async fn run<T: Send + 'static>(
+    /// Works on a thread of its own, among the few at once.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {

@@ -208,7 +208,8 @@ impl Inner {
     async fn search_on(&self, number: u64, ldap: Ldap, search: &LdapSearch) -> Result<Hits, Lost> {
         let mut using = Using { inner: self, number, ended: false };
         let hits = searched(ldap, self.timeout, search).await;
-        using.ended = !matches!(hits, Err(Lost::Connection(_)));
+        // Behind a second entry there may be more to read, which is left to the connection's end.
+        using.ended = matches!(hits, Ok(Hits::Nothing | Hits::One(_)) | Err(Lost::Search(_)));
         hits
     }
 
@@ -286,8 +287,7 @@ impl Inner {
             let config = self.tls.client_config().map_err(|error| Fault::Operator(error.to_string()))?;
             settings = settings.set_config(config).set_starttls(server.tls == LdapTls::StartTls);
         }
-        let host =
-            if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
+        let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
         let url = format!("{scheme}://{host}:{}", server.port);
         let (connection, ldap) =
             LdapConnAsync::with_settings(settings, &url).await.map_err(|error| fault(&error))?;

@@ -22,8 +22,8 @@ mod ldap_filter;
 mod sql;
 
 pub use config::{
-    AuthMethodName, Config, Database, FileConfig, HttpConfig, Kind, LdapAttributes, LdapConfig, LdapServer, LdapTls,
-    Scope, SqlConfig,
+    AuthMethodName, Config, Database, FileConfig, HttpConfig, Kind, LdapAttributes, LdapConfig, LdapServer,
+    LdapTls, Scope, SqlConfig,
 };
 pub use http::{Header, url};
 pub use ldap_filter::LdapFilter;
@@ -31,6 +31,7 @@ pub use sql::SqlQuery;
 
 pub(crate) use guarded::Fault;
 pub(crate) use ldap_client::{Bind, Hits, LdapClient, LdapEntry, LdapPerson, LdapSearch};
+pub(crate) use sql::{SqlPool, sql_fault};
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 

@@ -5,6 +5,7 @@
 
 mod backend;
 mod backend_login;
+mod directory;
 mod issuer;
 mod lookup;
 mod oidc;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use backend::{Backend, BackendTls, Balance, ProxyProtocol, Xclient};
 pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
+pub(super) use directory::{DovecotAuth, LdapDirectory, Saslauthd, SqlDirectory};
 pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration};
 pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
 pub(super) use oidc::Oidc;

@@ -2,11 +2,13 @@
 
 mod backend_login;
 mod backends;
+mod directory;
 mod group;
 mod issuer;
 mod listeners;
 mod lookups;
 mod oidc;
+mod servers;
 mod store;
 mod submission;
 mod trusted;
@@ -44,7 +46,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let telemetry = telemetry(document, &raw.telemetry)?;
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
     let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
-    let directory = oidc::directory(document, &base, raw, &issuer.url, &backends)?;
+    let directory = directory::directory(document, &base, raw, &issuer.url, &backends)?;
     Ok(app::Config {
         trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
         shared_mailboxes: shared_mailboxes(document, raw)?,

@@ -45,7 +45,7 @@ use self::{
 };
 use super::{Client, ErrorCode, Issuer, OAuthError, Params};
 use crate::{
-    directory::{OutsideDirectory, PasswordCheck},
+    directory::{Names, OutsideDirectory, PasswordCheck},
     model::{ClientId, GrantId, Secret, UnixTime},
 };
 
@@ -54,6 +54,13 @@ impl Issuer {
     #[must_use]
     pub fn with_directory(mut self, directory: Arc<dyn PasswordCheck>) -> Self {
         self.sign_ins.ask(directory);
+        self
+    }
+
+    /// Takes login names as `names` writes them.
+    #[must_use]
+    pub fn with_names(mut self, names: Names) -> Self {
+        self.sign_ins.names = names;
         self
     }
 

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    directory::{OutsideDirectory, PasswordCheck},
+    directory::{Names, OutsideDirectory, PasswordCheck},
     limits::{SignInConfig, SignInLimits},
 };
 
@@ -27,6 +27,8 @@ pub(in crate::issuer) struct SignIns {
     directory: Option<Arc<dyn PasswordCheck>>,
     /// Where people may sign in instead.
     outside: Option<Arc<OutsideDirectory>>,
+    /// How login names are written.
+    pub(super) names: Names,
     pub(super) limits: SignInLimits,
     waiting: Semaphore,
     strangers: Semaphore,
@@ -49,6 +51,7 @@ impl SignIns {
         Self {
             directory: None,
             outside: None,
+            names: Names::default(),
             limits: SignInLimits::new(config),
             waiting: Semaphore::new(WAITING),
             strangers: Semaphore::new(at_once),

@@ -77,7 +77,7 @@ impl PasswordCheck for MailServer {
         }
         match (login.as_str(), password.expose_str()) {
             ("nowhere@example.net", _) => Err(CheckError::NoRoute),
-            (USER | "alice", Some(PASSWORD)) => Ok(Verified { seal_for: vec!["main".into()] }),
+            (USER | "alice", Some(PASSWORD)) => Ok(Verified { seal_for: vec!["main".into()], login: None }),
             _ => Err(CheckError::Wrong),
         }
     }
