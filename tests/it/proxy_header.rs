@@ -243,3 +243,20 @@ proptest! {
         prop_assert_eq!(read.unique_id, Some(id));
     }
 }
+
+#[test]
+fn how_many_proxies_may_follow_is_read_of_our_own_value_alone() {
+    let (source, destination) = addresses("192.0.2.1:1", "198.51.100.2:25");
+    let written = |ttl| encode_v2(source, destination, None, Some(b"id"), ttl);
+    for ttl in [0, 1, 6, 255] {
+        let Header::Proxied(read) = whole(&written(Some(ttl))) else { panic!() };
+        assert_eq!(read.ttl, Some(ttl));
+    }
+    assert_eq!(proxied(&written(None)).ttl, None);
+    let value = |text: &[u8]| [&[0xEB, 0, u8::try_from(text.len()).unwrap()], text].concat();
+    for other in [&b""[..], b"\x05", b"bearward ttl ", b"bearward ttl \x05\x05", b"another tt \x05"] {
+        assert_eq!(proxied(&v2(0x21, 0x11, &v4_body(&value(other)))).ttl, None, "{other:?}");
+    }
+    let both = [value(b"bearward ttl \x03"), value(b"bearward ttl \x06"), value(b"x")].concat();
+    assert_eq!(proxied(&v2(0x21, 0x11, &v4_body(&both))).ttl, Some(3), "a second one makes it no longer");
+}

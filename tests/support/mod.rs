@@ -4,6 +4,8 @@
 mod client;
 #[cfg(feature = "server")]
 mod issuer;
+#[cfg(feature = "server")]
+mod keys;
 mod ports;
 #[cfg(feature = "server")]
 mod postgres;
@@ -15,7 +17,9 @@ mod upstream;
 
 pub(crate) use client::{Client, base64, oauthbearer, xoauth2};
 #[cfg(feature = "server")]
-pub(crate) use issuer::{HostileIssuer, forged, sign_with};
+pub(crate) use issuer::{Asked, HostileIssuer, forged, sign_with};
+#[cfg(feature = "server")]
+pub(crate) use keys::PrivateKey;
 pub(crate) use ports::Ports;
 #[cfg(feature = "server")]
 pub(crate) use postgres::{Cluster, Muted, PASSWORD as POSTGRES_PASSWORD};

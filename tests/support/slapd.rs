@@ -139,6 +139,15 @@ impl Slapd {
         }
     }
 
+    /// Starts it anew with `new` in place of `old` in its configuration.
+    pub(crate) fn change(&mut self, old: &str, new: &str) {
+        self.stop();
+        let text = fs::read_to_string(self.path("slapd.conf")).expect("configuration");
+        assert!(text.contains(old), "{text}");
+        fs::write(self.path("slapd.conf"), text.replace(old, new)).expect("written");
+        self.start_again();
+    }
+
     /// What it has logged: connections, binds, searches with their filters.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()

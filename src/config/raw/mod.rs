@@ -7,6 +7,7 @@ mod backend;
 mod backend_login;
 mod directory;
 mod issuer;
+mod issuer_section;
 mod lookup;
 mod oidc;
 mod submission;

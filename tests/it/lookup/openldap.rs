@@ -6,7 +6,7 @@ use bearward::{
 };
 
 use super::{EVIL, find, is_operator, is_unavailable, lookups};
-use crate::support::{BASE, BIND_DN, BIND_PASSWORD, Slapd};
+use crate::support::{BASE, BIND_DN, BIND_PASSWORD, Serve, Slapd, Upstream, base64, taking, until, xoauth2};
 
 const ALICE: &[(&str, &[u8])] = &[
     ("uid", b"alice@example.org"),
@@ -147,9 +147,8 @@ async fn a_name_that_only_looks_like_another_is_nobody() {
         "j\u{dc}rgen@example.org",
         "alice\u{fe0f}@example.org",
     ] {
-        let found = find(&directory, name).await;
-        eprintln!("{name:?} {found:?}");
-        assert!(found.unwrap().is_none(), "{name:?}");
+        let found = find(&directory, name).await.unwrap();
+        assert!(found.is_none(), "{name:?}: {found:?}");
     }
 }
 
@@ -196,4 +195,96 @@ async fn a_server_that_was_stopped_is_asked_again_when_it_is_back() {
         slapd.start_again();
         assert!(find(&people, "alice@example.org").await.unwrap().is_some(), "{tls:?}");
     }
+}
+
+/// Bearward that asks `slapd` for everything, in front of a server for each of two backends.
+fn serve(slapd: &Slapd, one: &Upstream, two: &Upstream, ca: &std::path::Path, bind_password: &str) -> Serve {
+    let servers = |upstream: &Upstream| {
+        format!("imap = [\"imap://127.0.0.1:{0}\"]\nsmtp = [\"smtp://127.0.0.1:{0}\"]\n", upstream.port())
+    };
+    let secret = "login = \"secret\"\nsecrets = \"people\"\n";
+    Serve::start(&format!(
+        "{}{secret}[backend.two]\n{}{secret}\
+         [[route]]\nlookup = \"people\"\n[shared_mailboxes]\nlookup = \"people\"\n\
+         [submission]\nsender = \"own\"\nsender_lookup = \"people\"\n\
+         [lookup.people]\nkind = \"ldap\"\nurl = \"ldap://localhost:{}\"\nstarttls = true\nca = \"{}\"\n\
+         bind_dn = \"{BIND_DN}\"\nbind_password = \"{bind_password}\"\nbase = \"{BASE}\"\n\
+         filter = \"(uid={{user}})\"\nbackend_attribute = \"mailBackend\"\npassword_attribute = \"mailPassword\"\n\
+         addresses_attribute = \"mailAlternateAddress\"\nmailboxes_attribute = \"sharedMailbox\"\ncache = \"0s\"\n",
+        servers(one),
+        servers(two),
+        slapd.port,
+        ca.display(),
+    ))
+}
+
+fn login(protocol: &str, user: &str, password: &str) -> String {
+    let response = base64(format!("\0{user}\0{password}"));
+    let verb = if protocol == "imap" { "AUTHENTICATE" } else { "AUTH" };
+    format!("{verb} PLAIN {response}\r\n")
+}
+
+#[test]
+fn one_sign_in_takes_route_password_addresses_and_mailboxes_from_openldap() {
+    let alice: &[(&str, &[u8])] = &[
+        ("uid", b"alice@example.org"),
+        ("mailBackend", b"two"),
+        ("mailPassword", b"hunter2"),
+        ("mailAlternateAddress", b"a@example.org"),
+        ("sharedMailbox", b"team@example.org"),
+    ];
+    let team: &[(&str, &[u8])] =
+        &[("uid", b"team@example.org"), ("mailBackend", b"main"), ("mailPassword", b"teampw")];
+    let slapd = Slapd::start(&[alice, team]);
+    let (one, two) =
+        (Upstream::start(taking("imap", Vec::new())), Upstream::start(taking("imap", Vec::new())));
+    let serve = serve(&slapd, &one, &two, &slapd.ca(), BIND_PASSWORD);
+    let token = serve.token("alice@example.org");
+    serve.sign_in("imap", &token, "").until("a OK");
+    two.got(&login("imap", "alice@example.org", "hunter2"));
+
+    let mut client = serve.connect("imap");
+    client.say(&format!("a AUTHENTICATE XOAUTH2 {}", xoauth2("team@example.org", &token)));
+    client.until("a OK");
+    one.got(&login("imap", "team@example.org", "teampw"));
+
+    two.play(taking("smtp", vec![until("a@example.org")]));
+    let mut client = serve.sign_in("smtp", &token, "");
+    client.until("235 ");
+    client.say("MAIL FROM:<bob@example.org>");
+    client.say("MAIL FROM:<a@example.org>");
+    let text = two.got("MAIL FROM:<a@example.org>").text();
+    assert!(!text.contains("bob@example.org"), "{text}");
+    assert!(text.contains(&login("smtp", "alice@example.org", "hunter2")), "{text}");
+}
+
+#[test]
+fn an_openldap_that_is_not_to_be_trusted_or_does_not_let_us_bind_is_the_operators_fault() {
+    for (old, new) in [("/certs/", "/stranger/"), (BIND_PASSWORD, "another")] {
+        let mut slapd = Slapd::start(&[ALICE]);
+        slapd.stranger();
+        let script = taking("imap", Vec::new());
+        let (one, two) = (Upstream::start(script.clone()), Upstream::start(script));
+        let serve = serve(&slapd, &one, &two, &slapd.ca(), BIND_PASSWORD);
+        let token = serve.token("alice@example.org");
+        slapd.change(old, new);
+        serve.sign_in("imap", &token, "").until("a NO [CONTACTADMIN]");
+        let line = serve.wait_for_log(&["ERROR", "the operator must act: a look-up has no usable answer"]);
+        assert!(!line.contains(BIND_PASSWORD), "{line}");
+        assert_eq!(one.count("AUTHENTICATE") + two.count("AUTHENTICATE"), 0);
+    }
+}
+
+#[test]
+fn a_sign_in_while_openldap_is_away_is_temporary_and_works_when_it_is_back() {
+    let mut slapd = Slapd::start(&[ALICE]);
+    let (one, two) =
+        (Upstream::start(taking("imap", Vec::new())), Upstream::start(taking("imap", Vec::new())));
+    let serve = serve(&slapd, &one, &two, &slapd.ca(), BIND_PASSWORD);
+    let token = serve.token("alice@example.org");
+    serve.sign_in("imap", &token, "").until("a OK");
+    slapd.stop();
+    serve.sign_in("imap", &token, "").until("a NO [UNAVAILABLE]");
+    slapd.start_again();
+    serve.sign_in("imap", &token, "").until("a OK");
 }
