@@ -90,7 +90,8 @@ async fn many_ask_at_once_and_each_gets_their_own_answer_in_whatever_order() {
         writer.write_all(answer.as_bytes()).await.unwrap();
     }
     for (number, answer) in asking.into_iter().enumerate() {
-        let expected = if number.is_multiple_of(2) { Ok(Verified::default()) } else { Err(CheckError::Wrong) };
+        let expected =
+            if number.is_multiple_of(2) { Ok(Verified::default()) } else { Err(CheckError::Wrong) };
         assert_eq!(answer.await.unwrap(), expected, "{number}");
     }
 }

@@ -240,7 +240,6 @@ fn a_fault_in_a_listener_is_one_sentence() {
 fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let cases = [
         ("[tls.acme]\ndirectory = \"https://a\"\n", "tls.acme"),
-        ("[directory]\nsource = [\"ldap\"]\n", "directory.source"),
         ("[passwords]\nmode = \"backend\"\n", "passwords.mode"),
     ];
     for (more, key) in cases {

@@ -31,6 +31,8 @@ mod config;
 mod config_oidc;
 mod config_store;
 mod conformance;
+#[cfg(feature = "server")]
+mod directory;
 mod exchange;
 #[cfg(feature = "server")]
 mod federated;

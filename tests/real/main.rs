@@ -13,6 +13,7 @@
 
 mod addresses;
 mod clients;
+mod directory;
 mod everywhere;
 mod guard;
 mod secrets;
