@@ -2,8 +2,8 @@
 
 use std::{
     net::IpAddr,
-    os::unix::net::UnixStream,
-    process::Stdio,
+    os::unix::{net::UnixStream, process::CommandExt},
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -100,9 +100,14 @@ async fn a_socket_that_is_not_there_is_an_outage() {
 /// A saslauthd that asks an IMAP server, which is ended with the test.
 fn saslauthd(servers: &Servers, port: u16) -> (Process, Saslauthd) {
     let home = servers.folder.sub("saslauthd");
-    let mut command = Unpacked::find("cyrus").command("usr/sbin/saslauthd");
+    let program = Unpacked::find("cyrus").command("usr/sbin/saslauthd");
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program.get_program());
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // It ends its whole process group with itself.
+    command.process_group(0);
     command
-        .args(["-d", "-n", "4", "-a", "rimap", "-O"])
+        .args(["-d", "-n", "0", "-a", "rimap", "-O"])
         .arg(format!("127.0.0.1/{port}"))
         .arg("-m")
         .arg(&home);

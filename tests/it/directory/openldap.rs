@@ -29,8 +29,11 @@ const MALLORY: Person<'_> = &[
     ("userPassword", b"Pw4-mallory-right"),
 ];
 /// A group, whose members stand in it by the names of their entries.
-const GROUP: Person<'_> =
-    &[("mailBackend", b"group"), ("mailAlternateAddress", b"host=p0,ou=people,dc=example,dc=org")];
+const GROUP: Person<'_> = &[
+    ("uid", b"group"),
+    ("mailBackend", b"group"),
+    ("mailAlternateAddress", b"host=p0,ou=people,dc=example,dc=org"),
+];
 
 fn config(slapd: &Slapd, filter: &str) -> LdapDirectoryConfig {
     LdapDirectoryConfig {
