@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use argon2::{
-    Argon2,
+    Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use thiserror::Error;
@@ -70,6 +70,14 @@ impl Hashing {
         let hashed = hashed.unwrap_or(&self.decoy).to_owned();
         let is_right = self.run(move || verify(&password, &hashed)).await?;
         Ok(is_right && known)
+    }
+
+    /// Whether a hash is weaker than one that is made now.
+    pub fn is_old(hashed: &str) -> bool {
+        let now = Params::default();
+        let Ok(hash) = PasswordHash::new(hashed) else { return false };
+        let Ok(then) = Params::try_from(&hash) else { return false };
+        hash.algorithm.as_str() != "argon2id" || then.m_cost() < now.m_cost() || then.t_cost() < now.t_cost()
     }
 
     /// Works on a thread of its own, among the few at once.

@@ -3,6 +3,7 @@
 mod checked;
 mod database;
 mod openldap;
+mod renewal;
 mod settings;
 
 use std::net::IpAddr;
