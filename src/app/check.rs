@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Config, storage::open_store};
+use super::{Config, people, storage::open_store};
 use crate::{
     directory::{OpenIdConfig, OpenIdProvider},
     lookup::{LookupError, Lookups, Query},
@@ -34,6 +34,9 @@ pub async fn check(config: &Config, offline: bool) -> Vec<CheckLine> {
     let mut lines = vec![certificates(config), store(config).await];
     if let Some(openid) = &config.directory.openid {
         lines.push(openid_provider(openid, offline).await);
+    }
+    if let Ok(nobody) = Login::parse(NOBODY) {
+        lines.extend(people::check(&config.directory, &nobody, offline).await);
     }
     for issuer in &config.trusted {
         lines.push(trusted(issuer, offline).await);
@@ -160,11 +163,11 @@ async fn servers(backend: &Backend) -> Vec<CheckLine> {
 }
 
 impl CheckLine {
-    fn good(what: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn good(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { what: what.into(), ok: true, detail: detail.into() }
     }
 
-    fn bad(what: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn bad(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { what: what.into(), ok: false, detail: detail.into() }
     }
 }

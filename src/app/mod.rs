@@ -11,6 +11,7 @@ mod introduced;
 mod logout;
 mod mail;
 mod parts;
+mod people;
 mod recheck;
 mod refusals;
 mod serve;

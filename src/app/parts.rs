@@ -10,16 +10,16 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, logout::LogoutNotices, refusals::Refusals, storage::open_store};
+use super::{Config, logout::LogoutNotices, people, refusals::Refusals, storage::open_store};
 use crate::{
     admin::BindError,
     directory::{
-        self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, OpenIdProvider,
-        OutsideDirectory, PasswordCheck, SecretError, Secrets,
+        self, BackendDirectory, Directory, HashError, OpenIdProvider, OutsideDirectory, Pace, PasswordCheck,
+        PasswordGuard, SecretError, Secrets,
     },
     http::HttpError,
     issuer::{Issuer, IssuerError},
-    limits::Connections,
+    limits::{Connections, SignInLimits},
     lookup::{Lookups, LookupsError},
     model::{GrantId, Protocol, UnixTime},
     net::{ListenerConfig, ListenerTls, NetError, Service},
@@ -77,6 +77,9 @@ pub enum AppError {
     /// The data folder or the server key cannot be used.
     #[error("{0}")]
     Data(String),
+    /// A file of a directory cannot be used.
+    #[error("the directory of people cannot be asked: {0}")]
+    Directory(String),
     /// No HTTP client for logout notices.
     #[error("clients cannot be told of sign-outs: {0}")]
     Http(#[from] reqwest::Error),
@@ -241,6 +244,22 @@ async fn built_in_issuer(
     Ok(Some(Arc::new(issuer)))
 }
 
+/// What stands between guesses and the directory where no issuer shares it.
+fn guard_alone(
+    config: &Config,
+    backends: &Arc<Backends>,
+    store: &Arc<dyn Store>,
+) -> Result<PasswordGuard, AppError> {
+    let sources = people::sources(&config.directory, backends, store)?;
+    let sign_in = &config.issuer.sign_in;
+    Ok(PasswordGuard {
+        directory: (!sources.is_empty()).then(|| Arc::new(Directory::new(sources)) as Arc<dyn PasswordCheck>),
+        names: config.directory.names.clone(),
+        limits: SignInLimits::new(sign_in),
+        pace: Arc::new(Pace::new(sign_in.wrong_answer_step)),
+    })
+}
+
 /// Tells the issuer who may sign in, and how.
 fn with_people(
     mut issuer: Issuer,
@@ -248,17 +267,8 @@ fn with_people(
     backends: &Arc<Backends>,
     store: &Arc<dyn Store>,
 ) -> Result<Issuer, AppError> {
-    let hashing = Arc::new(Hashing::new()?);
-    let source = |source: &directory::Source| -> Option<Arc<dyn PasswordCheck>> {
-        match source {
-            directory::Source::Backend => Some(Arc::new(BackendDirectory::new(Arc::clone(backends)))),
-            directory::Source::Oidc => None,
-            directory::Source::Store => {
-                Some(Arc::new(BuiltInDirectory::new(Arc::clone(store), Arc::clone(&hashing))))
-            }
-        }
-    };
-    let sources: Vec<_> = config.sources.iter().filter_map(source).collect();
+    issuer = issuer.with_names(config.names.clone());
+    let sources = people::sources(config, backends, store)?;
     if !sources.is_empty() {
         issuer = issuer.with_directory(Arc::new(Directory::new(sources)));
     }

@@ -10,6 +10,7 @@ use super::{
     table::{table, utc},
 };
 use crate::{
+    app::Config,
     directory::Hashing,
     model::{Login, Secret, UnixTime},
     store::{Ended, Store, StoreError, UserRecord},
@@ -24,6 +25,7 @@ pub(super) async fn run(command: UserCommand, file: Option<&Path>, output: Outpu
     let (store, _) = open::store(&config).await?;
     match command {
         UserCommand::Add { login, password } => {
+            let login = known(&config, &login)?;
             let (password, shown) = new_password(&password)?;
             add(&*store, &login, &password).await?;
             done(output, &login, "added", shown.as_ref())
@@ -33,6 +35,7 @@ pub(super) async fn run(command: UserCommand, file: Option<&Path>, output: Outpu
             Ok(())
         }
         UserCommand::Passwd { login, password } => {
+            let login = known(&config, &login)?;
             let (password, shown) = new_password(&password)?;
             let hash = hash(&password).await?;
             let changed = store.set_password(&login, &hash, true, UnixTime::now()).await;
@@ -44,6 +47,7 @@ pub(super) async fn run(command: UserCommand, file: Option<&Path>, output: Outpu
             done(output, &login, "changed", shown.as_ref())
         }
         UserCommand::Remove { login } => {
+            let login = known(&config, &login)?;
             match store.remove_user(&login, UnixTime::now()).await.map_err(Failure::failed)? {
                 Ended::Now => {
                     end_password_sessions(&*store, &login).await?;
@@ -96,6 +100,12 @@ fn new_password(from: &NewPassword) -> Result<(Secret, Option<Secret>), Failure>
 
 async fn hash(password: &Secret) -> Result<String, Failure> {
     Hashing::new().map_err(Failure::failed)?.hash(password).await.map_err(Failure::failed)
+}
+
+/// The name as people will sign in with it.
+fn known(config: &Config, login: &Login) -> Result<Login, Failure> {
+    let known = config.directory.names.known(login);
+    known.ok_or_else(|| Failure::failed(format!("{login} is no login name with the domain of this server")))
 }
 
 fn unknown(login: &Login) -> Failure {

@@ -3,7 +3,7 @@
 //! The documentation of a key is the doc comment of its field, its value the default of its structure. Only the
 //! order and the examples stand here, and a test compares this table with the schema, so neither can drift.
 
-mod oidc;
+mod directory;
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
@@ -269,8 +269,12 @@ const SECTIONS: &[Section] = &[
         ],
     ),
     section("[shared_mailboxes]", "SharedMailboxes", &[("lookup", E("\"people\""))]),
-    section("[directory]", "Directory", &[("source", D)]),
-    oidc::SECTION,
+    directory::SECTION,
+    directory::LDAP,
+    directory::SQL,
+    directory::DOVECOT_AUTH,
+    directory::SASLAUTHD,
+    directory::OIDC,
     section("[passwords]", "Passwords", &[("mode", D)]),
     example(
         "[[passwords.override]]",
@@ -399,7 +403,12 @@ fn defaults(name: &str) -> Value {
     let value = match name {
         "Backend" => serde_json::to_value(raw::Backend::default()),
         "BackendTls" => serde_json::to_value(raw::BackendTls::default()),
+        "DovecotAuth" => serde_json::to_value(raw::DovecotAuth::default()),
+        "LdapDirectory" => serde_json::to_value(raw::LdapDirectory::default()),
+        "Oidc" => serde_json::to_value(raw::Oidc::default()),
         "Root" => serde_json::to_value(raw::Root::default()),
+        "Saslauthd" => serde_json::to_value(raw::Saslauthd::default()),
+        "SqlDirectory" => serde_json::to_value(raw::SqlDirectory::default()),
         "TrustedIssuer" => serde_json::to_value(raw::TrustedIssuer::default()),
         "Store" => {
             serde_json::to_value(raw::Store { url: Some(resolve::SQLITE.into()), ..raw::Store::default() })

@@ -31,7 +31,7 @@ impl PasswordCheck for BackendDirectory {
         let possible = self.backends.possible(login, client).await.map_err(|error| route_error(&error))?;
         let Some((backend, entry)) = possible.first() else { return Err(CheckError::NoRoute) };
         let error = match backend.check_password(login, entry.as_ref(), password, client).await {
-            Ok(()) => return Ok(Verified { seal_for: sealed(&possible) }),
+            Ok(()) => return Ok(Verified { seal_for: sealed(&possible), login: None }),
             Err(error) => error,
         };
         Err(match error.blame() {

@@ -1,9 +1,10 @@
-//! Password hashes of the built-in directory: Argon2id (RFC 9106), as PHC strings.
+//! Password hashes of the built-in directory: Argon2id (RFC 9106), as PHC strings. And where all hashes are computed:
+//! on threads of their own, a few at once.
 
 use std::sync::Arc;
 
 use argon2::{
-    Argon2,
+    Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
 use thiserror::Error;
@@ -71,7 +72,19 @@ impl Hashing {
         Ok(is_right && known)
     }
 
-    async fn run<T: Send + 'static>(
+    /// Whether a hash is weaker than one that is made now.
+    pub fn is_old(hashed: &str) -> bool {
+        let now = Params::default();
+        let Ok(hash) = PasswordHash::new(hashed) else { return false };
+        let Ok(then) = Params::try_from(&hash) else { return false };
+        hash.algorithm.as_str() != "argon2id" || then.m_cost() < now.m_cost() || then.t_cost() < now.t_cost()
+    }
+
+    /// Works on a thread of its own, among the few at once.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {

@@ -4,6 +4,10 @@
 //! and "the operator must act", because an outage is never a wrong password. No source is asked with an empty
 //! password: some servers take that for an anonymous login and say yes.
 //!
+//! A person may have several names and is one user: names are written in one way before a source is asked
+//! ([`Names`]), and a source may answer with the name that it knows the person by, of its own domains alone
+//! ([`Confined`]).
+//!
 //! Or people sign in at an OpenID provider elsewhere. Its word counts for its own users alone, and only in answer to
 //! what this very browser was sent there with.
 //!
@@ -11,22 +15,38 @@
 
 mod backend;
 mod built_in;
+mod confined;
+mod crypt;
+mod dovecot;
+mod dovecot_wire;
 mod hashing;
+mod ldap;
+mod ldap_names;
+mod names;
 mod openid;
 mod outside;
 mod pace;
+mod saslauthd;
 mod secrets;
+mod sql;
 
 pub use backend::BackendDirectory;
 pub use built_in::BuiltInDirectory;
+pub use confined::Confined;
+pub use dovecot::{DovecotAuth, DovecotAuthConfig};
 pub use hashing::{HashError, Hashing};
+pub use ldap::{LdapDirectory, LdapDirectoryConfig, LdapPlace};
+pub use ldap_names::{DnTemplate, GroupFilter, Membership};
+pub use names::Names;
 pub use openid::{OpenIdConfig, OpenIdProvider};
 pub use outside::{
     Departure, Front, Identity, OutsideDirectory, OutsideError, OutsidePerson, OutsidePrompt, Provider,
     Redemption, Return,
 };
 pub use pace::Pace;
+pub use saslauthd::{Saslauthd, SaslauthdConfig};
 pub use secrets::{SecretError, Secrets};
+pub use sql::{SqlDirectory, SqlDirectoryConfig};
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -43,8 +63,18 @@ use crate::{
 pub struct Config {
     /// Where people are looked up, in order.
     pub sources: Vec<Source>,
+    /// How names are written.
+    pub names: Names,
     /// The provider of [`Source::Oidc`].
     pub openid: Option<Box<OpenIdConfig>>,
+    /// The server of [`Source::Ldap`].
+    pub ldap: Option<Box<LdapDirectoryConfig>>,
+    /// The database of [`Source::Sql`].
+    pub sql: Option<Box<SqlDirectoryConfig>>,
+    /// The socket of [`Source::DovecotAuth`].
+    pub dovecot_auth: Option<DovecotAuthConfig>,
+    /// The socket of [`Source::Saslauthd`].
+    pub saslauthd: Option<SaslauthdConfig>,
 }
 
 /// Where people are looked up.
@@ -54,13 +84,23 @@ pub enum Source {
     Backend,
     /// The built-in directory.
     Store,
+    /// Dovecot's authentication service.
+    DovecotAuth,
+    /// An LDAP server.
+    Ldap,
     /// An OpenID provider, which is asked for no password: people go there.
     Oidc,
+    /// Cyrus SASL's daemon.
+    Saslauthd,
+    /// A database.
+    Sql,
 }
 
 /// A password was right.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
+    /// The name under which the person is known, where it is not the one that was asked about.
+    pub login: Option<Login>,
     /// The backends that log this user in with this very password, which is to be sealed for them; none where
     /// they log in another way.
     pub seal_for: Vec<Arc<str>>,
@@ -106,9 +146,9 @@ pub trait PasswordCheck: Send + Sync {
     /// Whether `password` is the password of `login`. `client` is the address of whoever signs in.
     ///
     /// # Errors
-    /// [`CheckError`]; an empty password is [`CheckError::Wrong`] before anything is asked.
+    /// [`CheckError`]; an empty password, and one with a NUL, is [`CheckError::Wrong`] before anything is asked.
     async fn check(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError> {
-        if password.is_empty() {
+        if !can_be_asked(password) {
             return Err(CheckError::Wrong);
         }
         self.ask(login, password, client).await.map_err(|error| match error {
@@ -126,6 +166,8 @@ pub trait PasswordCheck: Send + Sync {
 pub struct PasswordGuard {
     /// Who knows the passwords.
     pub directory: Option<Arc<dyn PasswordCheck>>,
+    /// How login names are written.
+    pub names: Names,
     /// How often one may be tried.
     pub limits: SignInLimits,
     /// When a wrong one is answered.
@@ -137,6 +179,12 @@ impl std::fmt::Debug for PasswordGuard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PasswordGuard").field("pace", &self.pace).finish_non_exhaustive()
     }
+}
+
+/// Somewhere an empty password is an anonymous login, and a NUL the end of a text: what stands before it would be
+/// another password, and perhaps an empty one.
+fn can_be_asked(password: &Secret) -> bool {
+    !password.is_empty() && !password.expose().contains(&0)
 }
 
 /// Several sources, asked in order. One that knows the user has the last word.
@@ -154,6 +202,9 @@ impl Directory {
 #[async_trait]
 impl PasswordCheck for Directory {
     async fn ask(&self, login: &Login, password: &Secret, client: IpAddr) -> Result<Verified, CheckError> {
+        if !can_be_asked(password) {
+            return Err(CheckError::Wrong);
+        }
         for source in &self.sources {
             match source.ask(login, password, client).await {
                 Err(CheckError::Unknown) => {}

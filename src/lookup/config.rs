@@ -88,6 +88,21 @@ pub struct LdapConfig {
     pub ca: Option<PathBuf>,
 }
 
+/// An LDAP server, and who we are there.
+#[derive(Clone, Debug)]
+pub struct LdapServer {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How TLS starts.
+    pub tls: LdapTls,
+    /// The name and the password to bind with.
+    pub bind: Option<(String, Secret)>,
+    /// PEM file of the authorities that are trusted instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
 /// How TLS starts toward an LDAP server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LdapTls {

@@ -38,7 +38,7 @@ pub(super) trait Source: fmt::Debug + Send + Sync {
 
 /// There is no answer. The reason holds no secret.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It may work later.
     Unavailable(String),
     /// The operator must act.

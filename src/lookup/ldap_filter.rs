@@ -59,7 +59,7 @@ impl LdapFilter {
     }
 
     /// The filter for `login`. Whatever the name holds, it stays one value.
-    pub(super) fn render(&self, login: &Login) -> String {
+    pub(crate) fn render(&self, login: &Login) -> String {
         let escaped = |part: &Part| match part {
             Part::Fixed(text) => text.clone(),
             Part::Domain | Part::Local | Part::User => ldap_escape(part.text(login)).into_owned(),
@@ -68,7 +68,7 @@ impl LdapFilter {
     }
 
     /// The attributes that are compared with the name.
-    pub(super) fn attributes(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &str> {
         self.assertions.iter().map(|assertion| assertion.attribute.as_str())
     }
 
@@ -77,7 +77,7 @@ impl LdapFilter {
     /// for a letter, a ligature for two), and whoever has such a name elsewhere must not become another here. So what
     /// is not ASCII must stand in the entry as it is; among ASCII letters the rules take no two for one but those that
     /// differ in case.
-    pub(super) fn is_met<'a>(&self, login: &Login, values: impl Fn(&str) -> Vec<&'a str>) -> bool {
+    pub(crate) fn is_met<'a>(&self, login: &Login, values: impl Fn(&str) -> Vec<&'a str>) -> bool {
         let uses = |wanted: &Part| self.parts.iter().any(|part| part == wanted || *part == Part::User);
         let is_exact = |wanted: &Part| {
             self.assertions.iter().filter(|assertion| assertion.holds(wanted)).any(|assertion| {

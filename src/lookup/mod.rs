@@ -17,16 +17,21 @@ mod file;
 mod guarded;
 mod http;
 mod ldap;
+mod ldap_client;
 mod ldap_filter;
 mod sql;
 
 pub use config::{
-    AuthMethodName, Config, Database, FileConfig, HttpConfig, Kind, LdapAttributes, LdapConfig, LdapTls,
-    Scope, SqlConfig,
+    AuthMethodName, Config, Database, FileConfig, HttpConfig, Kind, LdapAttributes, LdapConfig, LdapServer,
+    LdapTls, Scope, SqlConfig,
 };
 pub use http::{Header, url};
 pub use ldap_filter::LdapFilter;
 pub use sql::SqlQuery;
+
+pub(crate) use guarded::Fault;
+pub(crate) use ldap_client::{Bind, Hits, LdapClient, LdapEntry, LdapPerson, LdapSearch};
+pub(crate) use sql::{SqlPool, sql_fault};
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 

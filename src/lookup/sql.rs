@@ -54,6 +54,16 @@ impl SqlQuery {
         let text = format!("SELECT * FROM (\n{text}\n) AS found LIMIT {ROWS}");
         Ok(Self { text, asks_for_protocol: parameters.contains(&2) })
     }
+
+    /// The statement as it is prepared.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it has `$2`.
+    pub const fn asks_for_protocol(&self) -> bool {
+        self.asks_for_protocol
+    }
 }
 
 /// The numbers behind `$`, outside of quotes.
@@ -82,35 +92,42 @@ fn parameters(text: &str) -> Vec<u32> {
 /// A database.
 #[derive(Debug)]
 pub(super) struct SqlSource {
-    pool: Pool,
+    pool: SqlPool,
     query: SqlQuery,
 }
 
+/// Connections to a database that are only read from.
 #[derive(Debug)]
-enum Pool {
+pub(crate) enum SqlPool {
     Postgres(PgPool),
     Sqlite(SqlitePool),
 }
 
-impl SqlSource {
+impl SqlPool {
     /// Connects when it is first asked.
-    pub(super) fn new(config: &SqlConfig, timeout: Duration) -> Self {
-        let pool = match &config.database {
+    pub(crate) fn new(database: &Database, timeout: Duration) -> Self {
+        match database {
             Database::Postgres(address) => {
                 let millis = timeout.as_millis().to_string();
                 let reading = [("default_transaction_read_only", "on"), ("statement_timeout", &millis)];
                 let options = address.options().options(reading);
                 let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(timeout);
-                Pool::Postgres(pool.connect_lazy_with(options))
+                Self::Postgres(pool.connect_lazy_with(options))
             }
             Database::Sqlite(path) => {
                 let options =
                     SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(timeout / 2);
                 let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(timeout);
-                Pool::Sqlite(pool.connect_lazy_with(options))
+                Self::Sqlite(pool.connect_lazy_with(options))
             }
-        };
-        Self { pool, query: config.query.clone() }
+        }
+    }
+}
+
+impl SqlSource {
+    /// Connects when it is first asked.
+    pub(super) fn new(config: &SqlConfig, timeout: Duration) -> Self {
+        Self { pool: SqlPool::new(&config.database, timeout), query: config.query.clone() }
     }
 }
 
@@ -121,19 +138,19 @@ impl Source for SqlSource {
         let protocol = self.query.asks_for_protocol.then_some(protocol);
         let statement = || AssertSqlSafe(self.query.text.as_str());
         match &self.pool {
-            Pool::Postgres(pool) => {
+            SqlPool::Postgres(pool) => {
                 let mut statement = query(statement()).bind(asked.login.as_str());
                 if let Some(protocol) = protocol {
                     statement = statement.bind(protocol);
                 }
-                found(&statement.fetch_all(pool).await.map_err(fault)?, postgres_list)
+                found(&statement.fetch_all(pool).await.map_err(sql_fault)?, postgres_list)
             }
-            Pool::Sqlite(pool) => {
+            SqlPool::Sqlite(pool) => {
                 let mut statement = query(statement()).bind(asked.login.as_str());
                 if let Some(protocol) = protocol {
                     statement = statement.bind(protocol);
                 }
-                found(&statement.fetch_all(pool).await.map_err(fault)?, text_list)
+                found(&statement.fetch_all(pool).await.map_err(sql_fault)?, text_list)
             }
         }
     }
@@ -198,7 +215,7 @@ fn postgres_list(row: &sqlx::postgres::PgRow, name: &str) -> Result<Vec<String>,
 }
 
 /// Whether the database or the statement is to blame.
-fn fault(error: Error) -> Fault {
+pub(crate) fn sql_fault(error: Error) -> Fault {
     let Some(database) = error.as_database_error() else {
         let is_lost = matches!(
             error,

@@ -98,13 +98,15 @@ pub(super) async fn validate(
 ) -> Result<Validated, Denied> {
     let started = Instant::now();
     trail.user = Some(presented.login.to_owned());
-    let Ok(login) = Login::parse(presented.login) else {
+    let names = &shared.passwords.guard.names;
+    let Some(login) = Login::parse(presented.login).ok().and_then(|login| names.known(&login)) else {
         return Err(denied(
             RefusalKind::InvalidToken,
             Outcome::InvalidToken,
             "it is no login name".to_owned(),
         ));
     };
+    let presented = &Presented { login: login.as_str(), password: presented.password };
     let (client, listener) = (connection.peer.ip(), connection.front.listener.bind);
     let mode = shared.config.passwords.mode(client, listener, &login);
     if mode == PasswordMode::Off {
@@ -172,8 +174,15 @@ fn owner(shared: &Shared, login: Login) -> Principal {
     }
 }
 
+/// Has the principal of a mailbox password speak for `login`, under which its person is known.
+pub(super) fn know_as(principal: &mut Principal, login: Login) {
+    principal.right = Right::Password { key: password_key(&login) };
+    principal.mailbox = login.clone();
+    principal.login = login;
+}
+
 /// Whether the password is right, where the login to `backend` does not tell. Where it does, the password is what the
-/// login is made with.
+/// login is made with. The name under which the person is known, where it is another one.
 ///
 /// # Errors
 /// The answer; the guess was counted then.
@@ -183,13 +192,13 @@ pub(super) async fn prove(
     principal: &mut Principal,
     guess: &mut Option<Guess>,
     client: IpAddr,
-) -> Result<(), Denied> {
-    let Some(password) = guess.as_ref().map(|tried| tried.password.clone()) else { return Ok(()) };
+) -> Result<Option<Login>, Denied> {
+    let Some(password) = guess.as_ref().map(|tried| tried.password.clone()) else { return Ok(None) };
     if matches!(backend.config().login, upstream::Login::Sealed) {
         let backend = Arc::clone(&backend.config().name);
         principal.passwords.push(SealedPassword { backend, password: password.clone() });
         if !shared.passwords.has_other_sources {
-            return Ok(());
+            return Ok(None);
         }
     }
     let Some(directory) = &shared.passwords.guard.directory else {
@@ -198,11 +207,11 @@ pub(super) async fn prove(
     };
     // The guess stays with the caller meanwhile: whoever breaks off has guessed.
     let answer = directory.check(&principal.login, &password, client).await;
-    let Some(tried) = guess.take() else { return Ok(()) };
+    let Some(tried) = guess.take() else { return Ok(None) };
     match answer {
-        Ok(_) => {
+        Ok(verified) => {
             tried.right();
-            Ok(())
+            Ok(verified.login.filter(|known| *known != principal.login))
         }
         Err(error @ (CheckError::Unknown | CheckError::Wrong)) => {
             Err(tried.wrong(shared, true, error.to_string()).await)

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     directory::SecretError,
-    lookup::LookupError,
-    model::{ClientId, Mechanism, Outcome, Principal, Right, UnixTime},
+    lookup::{self, LookupError},
+    model::{self, ClientId, Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Guard, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
@@ -241,6 +241,22 @@ fn senders_unknown(error: &LookupError) -> Denied {
     }
 }
 
+/// The servers of a mailbox.
+async fn route<'a>(
+    shared: &'a Shared,
+    connection: &Connection,
+    mailbox: &model::Login,
+) -> Result<(&'a Arc<Backend>, Option<lookup::Entry>), RouteError> {
+    let key = RouteKey {
+        login: mailbox,
+        listener: connection.front.listener.bind,
+        sni: connection.sni.as_deref(),
+        protocol: connection.protocol,
+        client: connection.peer.ip(),
+    };
+    shared.backends.route(&key).await
+}
+
 /// Routes, asks what is known of the account, and logs in.
 async fn reach<'a>(
     shared: &'a Shared,
@@ -250,14 +266,7 @@ async fn reach<'a>(
     facts: ClientFacts,
 ) -> Result<(&'a Arc<Backend>, Result<LoggedIn, LoginError>), Denied> {
     let (protocol, client) = (connection.protocol, connection.peer.ip());
-    let key = RouteKey {
-        login: &principal.mailbox,
-        listener: connection.front.listener.bind,
-        sni: connection.sni.as_deref(),
-        protocol,
-        client,
-    };
-    let (backend, routed) = match shared.backends.route(&key).await {
+    let (mut backend, mut routed) = match route(shared, connection, &principal.mailbox).await {
         Ok(routed) => routed,
         Err(error) => {
             return Err(match guess.take_if(|_| matches!(error, RouteError::NoRoute)) {
@@ -267,7 +276,13 @@ async fn reach<'a>(
         }
     };
     trail.backend = Some(Arc::clone(&backend.config().name));
-    password::prove(shared, backend, principal, guess, client).await?;
+    if let Some(known) = password::prove(shared, backend, principal, guess, client).await? {
+        trail.user = Some(known.to_string());
+        password::know_as(principal, known);
+        (backend, routed) =
+            route(shared, connection, &principal.mailbox).await.map_err(|error| route_denied(&error))?;
+        trail.backend = Some(Arc::clone(&backend.config().name));
+    }
     bind(shared, entry, principal, &backend.config().name, mechanism);
     let sources = Sources { lookups: &shared.lookups, secrets: &shared.secrets };
     let known = account(sources, backend, principal, routed, (protocol, client)).await;

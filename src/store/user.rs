@@ -40,6 +40,13 @@ pub trait Users: Send + Sync {
         at: UnixTime,
     ) -> Result<bool, StoreError>;
 
+    /// Puts the hash `to` in the place of `from`, of the same password; `false` when the user has gone or has another
+    /// password meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] alone.
+    async fn renew_hash(&self, login: &Login, from: &str, to: &str) -> Result<bool, StoreError>;
+
     /// Removes a user with what the user allowed once and for all and their passwords at mail servers, and ends the
     /// user's grants, with [`super::RevocationReason::UserRemoved`]. What hangs on a name without a row is left alone.
     ///

@@ -260,6 +260,9 @@ impl Users for Hooked {
     ) -> Result<bool, StoreError> {
         self.up()?.set_password(login, password, end_grants, at).await
     }
+    async fn renew_hash(&self, login: &Login, from: &str, to: &str) -> Result<bool, StoreError> {
+        self.up()?.renew_hash(login, from, to).await
+    }
     async fn remove_user(&self, login: &Login, at: UnixTime) -> Result<Ended, StoreError> {
         self.up()?.remove_user(login, at).await
     }

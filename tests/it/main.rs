@@ -33,6 +33,8 @@ mod config_oidc;
 mod config_passwords;
 mod config_store;
 mod conformance;
+#[cfg(feature = "server")]
+mod directory;
 mod exchange;
 #[cfg(feature = "server")]
 mod federated;

@@ -14,6 +14,7 @@
 mod addresses;
 mod app_passwords;
 mod clients;
+mod directory;
 mod everywhere;
 mod guard;
 mod secrets;

@@ -25,6 +25,6 @@ pub(crate) use ports::Ports;
 pub(crate) use postgres::{Cluster, Muted, PASSWORD as POSTGRES_PASSWORD};
 pub(crate) use serve::{ALICE, Serve};
 #[cfg(feature = "server")]
-pub(crate) use slapd::{BASE, BIND_DN, BIND_PASSWORD, Slapd};
+pub(crate) use slapd::{BASE, BIND_DN, BIND_PASSWORD, Person, Slapd};
 pub(crate) use trial::{Trial, wait};
 pub(crate) use upstream::{Act, Gate, Upstream, answering, before_login, login_taken, send, taking, until};

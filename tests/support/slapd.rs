@@ -20,7 +20,7 @@ attributetype ( 1.3.6.1.4.1.32473.3 NAME 'mailAlternateAddress' EQUALITY caseIgn
 attributetype ( 1.3.6.1.4.1.32473.4 NAME 'sharedMailbox' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
 attributetype ( 1.3.6.1.4.1.32473.5 NAME 'mailBackend' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
 objectclass ( 1.3.6.1.4.1.32473.6 NAME 'mailUser' SUP account STRUCTURAL
-    MAY ( mailHost $ mailPassword $ mailAlternateAddress $ sharedMailbox $ mailBackend ) )
+    MAY ( userPassword $ mailHost $ mailPassword $ mailAlternateAddress $ sharedMailbox $ mailBackend ) )
 ";
 
 /// The tree of all entries.

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Oidc;
+use super::{DovecotAuth, LdapDirectory, Oidc, Saslauthd, SqlDirectory};
 use crate::config::value::{Limit, Span};
 
 /// The built-in OAuth issuer.
@@ -70,10 +70,31 @@ pub(in crate::config) enum Registration {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Directory {
-    /// Where people are looked up, in order: `backend` lets the mail server check the password, `store` is the
-    /// built-in directory of `bearward user`, which cannot stand beside a backend with `login = "sealed"`; `oidc` puts
-    /// a button on the sign-in page that leads to the provider of `directory.oidc`.
+    /// Where people are looked up, in order; the first that knows somebody has the last word. `backend` lets the mail
+    /// server check the password; `store` is the built-in directory of `bearward user`, which cannot stand beside a
+    /// backend with `login = "sealed"`; `ldap`, `sql`, `dovecot-auth` and `saslauthd` have a section each below; `oidc`
+    /// puts a button on the sign-in page that leads to the provider of `directory.oidc`. `backend`, `dovecot-auth` and
+    /// `saslauthd` do not tell unknown people from wrong passwords, so nothing behind them is asked about people of
+    /// their domains.
     pub(in crate::config) source: Vec<DirectorySource>,
+    /// The domain of login names that are given without one, so that `alice` and `alice@example.org` are one user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) default_domain: Option<String>,
+    /// Takes login names in lower case, so that `Alice` and `alice` are one user. For directories and mail servers that
+    /// do not tell them apart either.
+    pub(in crate::config) lowercase: bool,
+    /// The LDAP server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) ldap: Option<LdapDirectory>,
+    /// The database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) sql: Option<SqlDirectory>,
+    /// The socket of Dovecot's authentication clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) dovecot_auth: Option<DovecotAuth>,
+    /// The socket of Cyrus SASL's daemon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) saslauthd: Option<Saslauthd>,
     /// The provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) oidc: Option<Oidc>,
@@ -81,7 +102,16 @@ pub(in crate::config) struct Directory {
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { source: vec![DirectorySource::Backend], oidc: None }
+        Self {
+            source: vec![DirectorySource::Backend],
+            default_domain: None,
+            lowercase: false,
+            ldap: None,
+            sql: None,
+            dovecot_auth: None,
+            saslauthd: None,
+            oidc: None,
+        }
     }
 }
 

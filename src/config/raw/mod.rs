@@ -5,6 +5,7 @@
 
 mod backend;
 mod backend_login;
+mod directory;
 mod issuer;
 mod issuer_section;
 mod lookup;
@@ -20,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use backend::{Backend, BackendTls, Balance, ProxyProtocol, Xclient};
 pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
+pub(super) use directory::{DovecotAuth, LdapDirectory, Saslauthd, SqlDirectory};
 pub(super) use issuer::{Directory, DirectorySource, Issuer, Registration};
+
 pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
 pub(super) use oidc::Oidc;
 pub(super) use passwords::{PasswordMode, PasswordOverride, Passwords};

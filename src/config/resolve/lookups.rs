@@ -1,20 +1,19 @@
 //! `[lookup.NAME]`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::{Base, at_least, store};
+use super::{Base, at_least, servers};
 use crate::{
     config::{
-        ConfigError, address,
+        ConfigError,
         document::Document,
         raw::{self, AuthMethod, LdapScope, LookupKind},
         secret_file,
         value::Span,
     },
-    lookup::{self, AuthMethodName, Database, FileConfig, HttpConfig, Kind, LdapConfig, Scope, SqlConfig},
-    model::Secret,
+    lookup::{self, AuthMethodName, FileConfig, HttpConfig, Kind, LdapConfig, SqlConfig},
 };
 
 /// Reads every look-up.
@@ -167,29 +166,11 @@ impl Place<'_> {
     }
 
     fn sql(&self, raw: &mut raw::Lookup) -> Result<SqlConfig, ConfigError> {
-        let help = "write url = \"sqlite:users.db\" or \"postgres://…\", at best in url_file";
-        let url = self.url(raw, help)?;
-        let database = if let Some(file) = url.strip_prefix("sqlite:") {
-            let file = file.strip_prefix("//").unwrap_or(file);
-            if file.is_empty() || file.contains(['?', '\0']) || file == ":memory:" {
-                return Err(self.error("url", "must be sqlite: and a file"));
-            }
-            let file = self.base.file(self.document, &self.at("url"), Path::new(file))?;
-            if raw.url_file.is_none() {
-                raw.url = Some(format!("sqlite:{}", file.display()));
-            }
-            Database::Sqlite(file)
-        } else if let Some(rest) =
-            ["postgres://", "postgresql://"].iter().find_map(|name| url.strip_prefix(name))
-        {
-            let address = store::postgres(self.document, self.base, &self.at("url"), rest)?;
-            if raw.url_file.is_none() {
-                raw.url = Some(store::shown(&address));
-            }
-            Database::Postgres(address)
-        } else {
-            return Err(self.error("url", "must begin with sqlite: or postgres://").help(help));
-        };
+        let url = self.url(raw, servers::DATABASE_HELP)?;
+        let (database, shown) = servers::database(self.document, self.base, &self.at("url"), &url)?;
+        if raw.url_file.is_none() {
+            raw.url = Some(shown);
+        }
         let help = "write query = \"SELECT backend FROM users WHERE login = $1\"";
         let query = self.required("query", raw.query.as_ref(), help)?;
         let query =
@@ -200,28 +181,15 @@ impl Place<'_> {
     fn ldap(&self, raw: &mut raw::Lookup) -> Result<LdapConfig, ConfigError> {
         let help = "write url = \"ldaps://ldap.example.org\"";
         let url = self.url(raw, help)?;
-        let (is_tls, rest) = match (url.strip_prefix("ldaps://"), url.strip_prefix("ldap://")) {
-            (Some(rest), _) => (true, rest),
-            (None, Some(rest)) => (false, rest),
-            (None, None) => return Err(self.error("url", "must begin with ldaps:// or ldap://").help(help)),
-        };
-        let (host, port) = address::authority(rest.strip_suffix('/').unwrap_or(rest))
-            .map_err(|message| self.error("url", message).help(help))?;
-        let port = port.unwrap_or(if is_tls { 636 } else { 389 });
         if raw.url_file.is_none() {
             raw.url = Some(url.as_str().to_owned());
         }
-        let is_here = address::is_loopback(&host);
-        let starttls = raw.starttls.unwrap_or(!is_tls && !is_here);
-        raw.starttls = Some(starttls);
-        if is_tls && starttls {
-            return Err(self.error("starttls", "has no effect with ldaps://").help("remove it"));
-        }
-        if !is_tls && !starttls && !is_here && raw.allow_cleartext != Some(true) {
-            return Err(self
-                .error("url", "is a clear connection to another machine")
-                .help("write ldaps:// or starttls = true, or allow_cleartext = true if you mean it"));
-        }
+        let wishes = servers::LdapWishes {
+            starttls: raw.starttls,
+            allow_cleartext: raw.allow_cleartext == Some(true),
+        };
+        let (host, port, tls) = servers::ldap(self.document, &self.key, &url, &wishes)?;
+        raw.starttls = Some(tls == lookup::LdapTls::StartTls);
         let base =
             self.required("base", raw.base.as_ref(), "write base = \"ou=people,dc=example,dc=org\"")?;
         let help = "write filter = \"(mail={user})\"";
@@ -239,20 +207,17 @@ impl Place<'_> {
         Ok(LdapConfig {
             host,
             port,
-            tls: if is_tls {
-                lookup::LdapTls::Implicit
-            } else if starttls {
-                lookup::LdapTls::StartTls
-            } else {
-                lookup::LdapTls::Clear
-            },
-            bind: self.bind(raw)?,
+            tls,
+            bind: servers::bind(
+                self.document,
+                self.base,
+                &self.key,
+                raw.bind_dn.as_deref(),
+                raw.bind_password.as_ref(),
+                raw.bind_password_file.as_deref(),
+            )?,
             base: base.to_owned(),
-            scope: match raw.scope.unwrap_or(LdapScope::Sub) {
-                LdapScope::Base => Scope::Base,
-                LdapScope::One => Scope::One,
-                LdapScope::Sub => Scope::Sub,
-            },
+            scope: servers::scope(raw.scope.unwrap_or(LdapScope::Sub)),
             filter,
             attributes,
             ca: self.ca(raw)?,
@@ -260,32 +225,7 @@ impl Place<'_> {
     }
 
     fn attribute(&self, key: &str, name: Option<&str>) -> Result<Option<String>, ConfigError> {
-        let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-;.".contains(&octet);
-        match name {
-            Some(name) if name.is_empty() || !name.bytes().all(is_plain) => {
-                Err(self.error(key, "must be the name of an attribute"))
-            }
-            name => Ok(name.map(str::to_owned)),
-        }
-    }
-
-    /// A name without a password would be an anonymous bind that looks like another (RFC 4513 §5.1.2).
-    fn bind(&self, raw: &raw::Lookup) -> Result<Option<(String, Secret)>, ConfigError> {
-        let file = raw.bind_password_file.as_deref().map(|file| self.base.join(file));
-        let written = raw.bind_password.as_ref().map(|password| password.0.as_str());
-        let password =
-            secret_file::resolve(self.document, &self.at("bind_password"), written, file.as_deref())?;
-        match (raw.bind_dn.as_deref(), password) {
-            (None, None) => Ok(None),
-            (Some(name), Some(password)) if !name.is_empty() => {
-                Ok(Some((name.to_owned(), Secret::copy_of(password.as_bytes()))))
-            }
-            (Some(_), Some(_)) => Err(self.error("bind_dn", "is empty")),
-            (Some(_), None) => {
-                Err(self.error("bind_dn", "has no password").help("write bind_password_file = …"))
-            }
-            (None, Some(_)) => Err(self.error("bind_password", "stands without bind_dn")),
-        }
+        servers::attribute(self.document, &self.at(key), name)
     }
 
     fn http(&self, raw: &mut raw::Lookup) -> Result<HttpConfig, ConfigError> {

@@ -2,12 +2,14 @@
 
 mod backend_login;
 mod backends;
+mod directory;
 mod group;
 mod issuer;
 mod listeners;
 mod lookups;
 mod oidc;
 mod passwords;
+mod servers;
 mod store;
 mod submission;
 mod trusted;
@@ -35,7 +37,7 @@ pub(super) const SQLITE: &str = "sqlite:bearward.db";
 /// Checks everything and fills in what depends on other keys, so that `raw` shows what is in effect.
 pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Config, ConfigError> {
     let base = Base::of(document);
-    unavailable::refuse(document, raw)?;
+    unavailable::refuse(document)?;
     let hostname = hostname(document, raw)?;
     raw.data_dir = base.join(&raw.data_dir);
     let backends = backends::backends(document, &base, raw)?;
@@ -45,7 +47,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let telemetry = telemetry(document, &raw.telemetry)?;
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
     let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
-    let directory = oidc::directory(document, &base, raw, &issuer.url, &backends)?;
+    let directory = directory::directory(document, &base, raw, &issuer.url, &backends)?;
     let passwords = passwords::passwords(document, raw, &listeners, &directory.sources)?;
     Ok(app::Config {
         trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,

@@ -1,75 +1,15 @@
-//! `[directory]` and `[directory.oidc]`.
+//! `[directory.oidc]`.
 
 use super::{Base, trusted};
 use crate::{
     config::{ConfigError, document::Document, raw},
-    directory::{self, OpenIdConfig},
+    directory::OpenIdConfig,
     http::{Url, may_be_asked},
-    upstream,
 };
 
-const SOURCE: &str = "directory.source";
 const OIDC: &str = "directory.oidc";
 
-pub(super) fn directory(
-    document: &Document<'_>,
-    base: &Base,
-    raw: &raw::Root,
-    own: &str,
-    backends: &[upstream::Config],
-) -> Result<directory::Config, ConfigError> {
-    if raw.directory.source.is_empty() {
-        return Err(document
-            .error(SOURCE, "names no source, so nobody could sign in")
-            .help("write source = [\"backend\"]"));
-    }
-    let mut sources = Vec::new();
-    for source in &raw.directory.source {
-        let source = match source {
-            raw::DirectorySource::Backend => directory::Source::Backend,
-            raw::DirectorySource::Oidc => directory::Source::Oidc,
-            raw::DirectorySource::Store => directory::Source::Store,
-            raw::DirectorySource::DovecotAuth
-            | raw::DirectorySource::Ldap
-            | raw::DirectorySource::Saslauthd
-            | raw::DirectorySource::Sql => continue,
-        };
-        if sources.contains(&source) {
-            return Err(document.error(SOURCE, "names a source twice").help("remove one"));
-        }
-        sources.push(source);
-    }
-    let sealed = backends.iter().find(|backend| matches!(backend.login, upstream::Login::Sealed));
-    if let (true, Some(backend)) = (sources.contains(&directory::Source::Store), sealed) {
-        return Err(document
-            .error(
-                SOURCE,
-                format!(
-                    "holds \"store\", but backend \"{}\" logs in with the mailbox password, which the built-in \
-                     directory does not know",
-                    backend.name
-                ),
-            )
-            .help("let the backend log in by master, authzid or trusted, or leave \"store\" out"));
-    }
-    let openid = match (&raw.directory.oidc, sources.contains(&directory::Source::Oidc)) {
-        (Some(oidc), true) => Some(Box::new(openid(document, base, raw, oidc, own)?)),
-        (None, true) => {
-            return Err(document
-                .error(SOURCE, "holds \"oidc\", but nothing says which provider that is")
-                .help("write a section [directory.oidc] with issuer, client_id and client_secret"));
-        }
-        (Some(_), false) => {
-            return Err(document
-                .error(OIDC, "has no effect, because directory.source does not hold \"oidc\"")
-                .help("write source = [\"oidc\"], or leave the section out"));
-        }
-        (None, false) => None,
-    };
-    Ok(directory::Config { sources, openid })
-}
-
-fn openid(
+pub(super) fn openid(
     document: &Document<'_>,
     base: &Base,
     raw: &raw::Root,

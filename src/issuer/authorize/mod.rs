@@ -45,7 +45,7 @@ use self::{
 };
 use super::{Client, ErrorCode, Issuer, OAuthError, Params};
 use crate::{
-    directory::{OutsideDirectory, PasswordCheck, PasswordGuard},
+    directory::{Names, OutsideDirectory, PasswordCheck, PasswordGuard},
     model::{ClientId, GrantId, Secret, UnixTime},
 };
 
@@ -54,6 +54,13 @@ impl Issuer {
     #[must_use]
     pub fn with_directory(mut self, directory: Arc<dyn PasswordCheck>) -> Self {
         self.sign_ins.ask(directory);
+        self
+    }
+
+    /// Takes login names as `names` writes them.
+    #[must_use]
+    pub fn with_names(mut self, names: Names) -> Self {
+        self.sign_ins.names = names;
         self
     }
 
@@ -69,6 +76,7 @@ impl Issuer {
     pub fn password_guard(&self) -> PasswordGuard {
         PasswordGuard {
             directory: self.sign_ins.directory.clone(),
+            names: self.sign_ins.names.clone(),
             limits: self.sign_ins.limits.clone(),
             pace: Arc::clone(&self.sign_ins.pace),
         }

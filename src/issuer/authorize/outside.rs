@@ -300,6 +300,7 @@ impl Issuer {
         now: UnixTime,
     ) -> Answer {
         let OutsidePerson { login: user, auth_time } = person;
+        let Some(user) = self.sign_ins.names.known(&user) else { return error(PageError::Stale) };
         let seal_for = match outside.mailboxes().seal_for(&user, caller.address).await {
             Ok(seal_for) => seal_for,
             Err(CheckError::NoRoute | CheckError::Unknown | CheckError::Wrong) => {
@@ -311,7 +312,7 @@ impl Issuer {
                 return error(PageError::Unavailable);
             }
         };
-        let verified = Verified { seal_for };
+        let verified = Verified { seal_for, login: None };
         // Where nothing is sealed no password is needed; where it would open nothing none is asked for.
         if verified.seal_for.is_empty() || opens_nothing(client, &verified) {
             let person = Person { user, password: &Secret::default(), verified, auth_time };

@@ -86,11 +86,13 @@ impl Issuer {
         };
         let started = Instant::now();
         let login = Login::parse(form.login.trim()).ok();
+        let login = login.and_then(|login| self.sign_ins.names.known(&login));
         let directory = self.sign_ins.directory();
         let try_ = Try { login: login.as_ref(), password: &form.password, id: state.asked.id(), caller };
         let refused = match self.check(directory, &try_, now).await {
             Checked::Right(verified) => {
-                let Some(user) = login else { return error(PageError::Stale) };
+                // Whoever has several names is one user, under the name that the directory knows.
+                let Some(user) = verified.login.clone().or(login) else { return error(PageError::Stale) };
                 let person = Person { user, password: &form.password, verified, auth_time: now };
                 return self.signed_in(&client, state.asked, person, &browser, now).await;
             }

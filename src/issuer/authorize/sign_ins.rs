@@ -6,7 +6,7 @@ use tokio::{
 };
 
 use crate::{
-    directory::{OutsideDirectory, Pace, PasswordCheck},
+    directory::{Names, OutsideDirectory, Pace, PasswordCheck},
     limits::{SignInConfig, SignInLimits},
 };
 
@@ -18,6 +18,8 @@ pub(in crate::issuer) struct SignIns {
     pub(in crate::issuer) directory: Option<Arc<dyn PasswordCheck>>,
     /// Where people may sign in instead.
     outside: Option<Arc<OutsideDirectory>>,
+    /// How login names are written.
+    pub(super) names: Names,
     pub(in crate::issuer) limits: SignInLimits,
     waiting: Semaphore,
     strangers: Semaphore,
@@ -38,6 +40,7 @@ impl SignIns {
         Self {
             directory: None,
             outside: None,
+            names: Names::default(),
             limits: SignInLimits::new(config),
             waiting: Semaphore::new(WAITING),
             strangers: Semaphore::new(at_once),

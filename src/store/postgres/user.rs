@@ -45,6 +45,11 @@ impl Users for PostgresStore {
         }
     }
 
+    async fn renew_hash(&self, login: &Login, from: &str, to: &str) -> Result<bool, StoreError> {
+        let renewal = (login.clone(), from.to_owned(), to.to_owned());
+        self.runner.write(renewal, |connection, renewal| Box::pin(renew(connection, renewal))).await
+    }
+
     async fn remove_user(&self, login: &Login, at: UnixTime) -> Result<Ended, StoreError> {
         loop {
             let user = (login.clone(), at);
@@ -90,6 +95,17 @@ async fn list(connection: &mut PgConnection) -> Done<Vec<UserRecord>> {
         .fetch_all(connection)
         .await?;
     Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
+}
+
+async fn renew(connection: &mut PgConnection, renewal: &(Login, String, String)) -> Done<bool> {
+    let (login, from, to) = renewal;
+    let renewed = query("UPDATE users SET password = $3 WHERE login = $1 AND password = $2")
+        .bind(login.as_str())
+        .bind(from.as_str())
+        .bind(to.as_str())
+        .execute(connection)
+        .await?;
+    Ok(renewed.rows_affected() == 1)
 }
 
 struct Change {

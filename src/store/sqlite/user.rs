@@ -56,6 +56,11 @@ impl Users for SqliteStore {
         }
     }
 
+    async fn renew_hash(&self, login: &Login, from: &str, to: &str) -> Result<bool, StoreError> {
+        let (login, from, to) = (login.clone(), from.to_owned(), to.to_owned());
+        self.writer.run(move |transaction| Box::pin(renew(transaction, login, from, to))).await
+    }
+
     async fn remove_user(&self, login: &Login, at: UnixTime) -> Result<Ended, StoreError> {
         loop {
             let login = login.clone();
@@ -124,6 +129,22 @@ async fn change_step(transaction: &mut Transaction, change: Change) -> Result<Op
         .await
         .map_err(fault)?;
     Ok(Some(true))
+}
+
+async fn renew(
+    transaction: &mut Transaction,
+    login: Login,
+    from: String,
+    to: String,
+) -> Result<bool, StoreError> {
+    let renewed = query("UPDATE users SET password = ?3 WHERE login = ?1 AND password = ?2")
+        .bind(login.as_str())
+        .bind(from)
+        .bind(to)
+        .execute(transaction.writing().await?)
+        .await
+        .map_err(fault)?;
+    Ok(renewed.rows_affected() == 1)
 }
 
 /// One step of the removal; `None` when grants are left. The user goes with the last of them.

@@ -2,6 +2,7 @@
 
 mod device;
 mod guessing;
+mod names;
 mod pages;
 mod pushed;
 mod requests;
@@ -77,7 +78,10 @@ impl PasswordCheck for MailServer {
         }
         match (login.as_str(), password.expose_str()) {
             ("nowhere@example.net", _) => Err(CheckError::NoRoute),
-            (USER | "alice", Some(PASSWORD)) => Ok(Verified { seal_for: vec!["main".into()] }),
+            (USER | "alice", Some(PASSWORD)) => Ok(Verified { seal_for: vec!["main".into()], login: None }),
+            ("al@example.org", Some(PASSWORD)) => {
+                Ok(Verified { seal_for: vec!["main".into()], login: Login::parse(USER).ok() })
+            }
             _ => Err(CheckError::Wrong),
         }
     }

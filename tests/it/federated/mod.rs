@@ -43,7 +43,9 @@ impl PasswordCheck for Mailboxes {
     async fn ask(&self, login: &Login, password: &Secret, _: IpAddr) -> Result<Verified, CheckError> {
         self.tried.lock().unwrap().push(login.as_str().to_owned());
         match (login.as_str(), password.expose_str()) {
-            (ALICE, Some(RIGHT)) => Ok(Verified { seal_for: self.seal_for.lock().unwrap().clone() }),
+            (ALICE, Some(RIGHT)) => {
+                Ok(Verified { seal_for: self.seal_for.lock().unwrap().clone(), login: None })
+            }
             _ => Err(CheckError::Wrong),
         }
     }

@@ -55,6 +55,22 @@ pub(super) async fn a_changed_password_ends_the_users_grants_and_a_new_hash_does
     assert!(store.grant(grants[1].id).await.unwrap().unwrap().is_live(NOW));
 }
 
+pub(super) async fn a_hash_is_renewed_only_in_the_place_of_the_one_that_was_compared(store: Arc<dyn Store>) {
+    let [bob, user] = ["bob@example.org", "alice@example.org"].map(new_user);
+    assert!(!store.renew_hash(&user.login, &user.password, "new").await.unwrap(), "there is no such user");
+    for user in [&bob, &user] {
+        store.add_user(user.clone()).await.unwrap();
+    }
+    let mut feed = RevocationFeed::start(store.clone()).await.unwrap();
+    assert!(!store.renew_hash(&user.login, "another password's", "new").await.unwrap());
+    assert_eq!(store.user(&user.login).await.unwrap().as_ref(), Some(&user));
+    assert!(store.renew_hash(&user.login, &user.password, "new").await.unwrap());
+    let renewed = UserRecord { password: "new".into(), ..user };
+    assert_eq!(store.user(&renewed.login).await.unwrap(), Some(renewed));
+    assert_eq!(store.user(&bob.login).await.unwrap(), Some(bob), "nobody else has the new hash");
+    assert_eq!(told(&mut feed).await, []);
+}
+
 pub(super) async fn a_removed_user_leaves_no_grant_no_consent_and_no_password(store: Arc<dyn Store>) {
     let grants = ["alice@example.org", "bob@example.org"].map(new_grant);
     for grant in &grants {

@@ -37,6 +37,7 @@ pub(crate) use self::{
     exim::Exim,
     ports::Ports,
     postfix::Postfix,
+    unpacked::Unpacked,
 };
 
 pub(crate) const ALICE: &str = "alice@example.org";

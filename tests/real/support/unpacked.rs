@@ -11,14 +11,14 @@ use std::{
 };
 
 /// What `tests/run` has unpacked under one name.
-pub(super) struct Unpacked {
+pub(crate) struct Unpacked {
     root: PathBuf,
 }
 
 impl Unpacked {
     /// # Panics
     /// When `tests/run` did not unpack it.
-    pub(super) fn find(name: &str) -> Self {
+    pub(crate) fn find(name: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/unpacked").join(name);
         assert!(root.join("unpacked.txt").exists(), "{name} is not unpacked here: run ./tests/run");
         Self { root }
@@ -60,7 +60,7 @@ impl Unpacked {
     }
 
     /// A program of it that runs where it lies.
-    pub(super) fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program));
         command.env("LD_LIBRARY_PATH", self.search_path());
         command
