@@ -66,7 +66,7 @@ const FILTER: &str = "(&(|(uid={user})(mailAlternateAddress={user}))(!(mailHost=
 #[tokio::test]
 async fn a_password_is_right_when_its_owner_can_be_bound_with_it() {
     // A server that takes a bind without a password for an anonymous one.
-    let slapd = Slapd::start_with(&[ALICE, BOB], "allow bind_anon_cred");
+    let slapd = Slapd::start_with(&[ALICE, BOB], "allow bind_anon_dn");
     for (tls, port) in
         [(LdapTls::Clear, slapd.port), (LdapTls::Implicit, slapd.port_tls), (LdapTls::StartTls, slapd.port)]
     {
