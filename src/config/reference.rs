@@ -274,6 +274,19 @@ const SECTIONS: &[Section] = &[
     section("[passwords]", "Passwords", &[("mode", D)]),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
     section(
+        "[setup]",
+        "Setup",
+        &[
+            ("domains", E("[\"example.org\"]")),
+            ("provider_name", E("\"Example Mail\"")),
+            ("provider_short_name", E("\"Example\"")),
+            ("imap", E("[\"imaps://imap.example.org\", \"imap+starttls://imap.example.org\"]")),
+            ("smtp", E("[\"smtps://smtp.example.org\"]")),
+            ("pop3", E("[]")),
+            ("sieve", E("[\"sieve+starttls://sieve.example.org\"]")),
+        ],
+    ),
+    section(
         "[submission]",
         "Submission",
         &[("bare_newline", D), ("sender", D), ("sender_lookup", E("\"aliases\""))],

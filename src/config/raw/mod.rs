@@ -8,6 +8,7 @@ mod backend_login;
 mod issuer;
 mod lookup;
 mod oidc;
+mod setup;
 mod submission;
 mod trusted;
 
@@ -23,6 +24,7 @@ pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
 pub(super) use oidc::Oidc;
 pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
+pub(super) use setup::Setup;
 pub(super) use submission::{BareNewline, Sender, Submission};
 
 use super::value::{Size, Span};
@@ -60,6 +62,8 @@ pub(super) struct Root {
     pub(super) passwords: Passwords,
     /// Sessions after the sign-in.
     pub(super) session: Session,
+    /// What mail clients are told.
+    pub(super) setup: Setup,
     /// What clients may send by SMTP.
     pub(super) submission: Submission,
     /// Limits, per process unless said. None may be zero.
@@ -88,6 +92,7 @@ impl Default for Root {
             directory: Directory::default(),
             passwords: Passwords::default(),
             session: Session::default(),
+            setup: Setup::default(),
             submission: Submission::default(),
             limits: Limits::default(),
             store: Store::default(),

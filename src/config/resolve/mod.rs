@@ -7,6 +7,7 @@ mod issuer;
 mod listeners;
 mod lookups;
 mod oidc;
+mod setup;
 mod store;
 mod submission;
 mod trusted;
@@ -45,8 +46,17 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
     let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
     let directory = oidc::directory(document, &base, raw, &issuer.url, &backends)?;
+    let trusted = trusted::trusted(document, &base, raw, &issuer.url, &listeners)?;
+    let facts = setup::Facts {
+        hostname: &hostname,
+        listeners: &listeners,
+        routes: &routes,
+        issuer: &issuer,
+        trusted: &trusted,
+    };
     Ok(app::Config {
-        trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
+        setup: setup::setup(document, &mut raw.setup, &facts)?,
+        trusted,
         shared_mailboxes: shared_mailboxes(document, raw)?,
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
         issuer,
