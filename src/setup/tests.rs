@@ -226,10 +226,9 @@ fn a_zone_names_what_there_is_and_says_what_there_is_not() {
     let digest = digest_record(&pacc(&offer).unwrap());
     assert_eq!(of("_ua-auto-config"), Some(("TXT", digest.as_str())));
     let zone = zone(&records);
-    assert!(
-        zone.contains(&format!("_ua-auto-config.example.org.     3600 IN TXT   \"{digest}\"\n")),
-        "{zone}"
-    );
+    let last = zone.lines().last().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let expected = format!("_ua-auto-config.example.org. 3600 IN TXT \"{digest}\"");
+    assert_eq!(last, Some(expected), "{zone}");
 }
 
 #[test]
@@ -298,7 +297,7 @@ fn a_profile_for_an_address_is_always_the_same_and_holds_no_password_of_itself()
     let again = mobile_profile(&offer, &address("alice@example.org"), None).unwrap();
     assert_eq!(alice.expose(), again.expose());
     let text = alice.expose_str().unwrap();
-    assert!(!text.contains("IncomingPassword<"), "{text}");
+    assert!(!text.contains("<key>IncomingPassword</key>"), "{text}");
     assert!(text.contains("<string>org.example.mail.bearward</string>"), "{text}");
 
     let password = Secret::copy_of(b"a&b<c");

@@ -162,12 +162,14 @@ pub(crate) fn offer(mechanisms: &[Mechanism]) -> Offer {
 }
 
 fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
+    let mut setup = offer(&[Mechanism::OAuthBearer]);
+    setup.oauth = setup.oauth.filter(|_| issuer.is_some());
     Site {
         sign_outs: None,
         hostname: "mail.example.org".into(),
         issuer,
         trusted: Vec::new(),
-        setup: Arc::new(offer(&[Mechanism::OAuthBearer])),
+        setup: Arc::new(setup),
         limits,
         metrics: Arc::default(),
     }

@@ -4,7 +4,7 @@
 mod client;
 #[cfg(feature = "server")]
 mod issuer;
-mod ports;
+pub(crate) mod ports;
 #[cfg(feature = "server")]
 mod postgres;
 mod serve;

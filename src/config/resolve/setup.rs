@@ -1,6 +1,6 @@
 //! `[setup]`: what mail clients are told, from what the listeners offer.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     config::{ConfigError, address, document::Document, raw},
@@ -200,7 +200,8 @@ fn published(
             upstream::Security::StartTls => Security::StartTls,
             upstream::Security::Tls => Security::Tls,
         };
-        if !address::is_host_name(&server.host) || server.host.ends_with('.') {
+        let is_address = server.host.parse::<IpAddr>().is_ok();
+        if is_address || !address::is_host_name(&server.host) || server.host.ends_with('.') {
             return Err(document.error(&key, "must name a host, not an address"));
         }
         let mechanisms = mechanisms(listeners, protocol, security).ok_or_else(|| {
