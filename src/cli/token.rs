@@ -14,7 +14,7 @@ use super::{
 use crate::{
     app::Config,
     directory::{BackendDirectory, CheckError, PasswordCheck},
-    issuer::{Issuer, IssuerError, MintRequest, Minted},
+    issuer::{IssuerError, MintRequest, Minted},
     lookup::Lookups,
     model::{Login, Scope, Secret, UnixTime},
     telemetry::Metrics,
@@ -61,6 +61,7 @@ fn print(minted: &Minted, output: Output) -> Result<(), Failure> {
 }
 
 async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
+    open::require_issuer(config)?;
     let backends = open::backends_of(config, &issue.user).await?;
     if backends.is_empty() {
         return Err(Failure::failed(format!("no route leads {} to a mail server", issue.user))
@@ -84,9 +85,8 @@ async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
         // The issuer says that the password is missing, and for which backend.
         (_, false) => {}
     }
-    let (store, key) = open::store(config).await?;
     let now = UnixTime::now();
-    let issuer = Issuer::new(config.issuer.clone(), store, key, now).await.map_err(Failure::failed)?;
+    let issuer = open::issuer(config, now).await?;
     let request = MintRequest {
         user: issue.user,
         client: issue.client,

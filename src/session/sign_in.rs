@@ -127,6 +127,7 @@ async fn attempt_sign_in(
     let (principal, seen) = validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
+    let _waiting = shared.registry.wait(&principal.login).ok_or_else(too_many_wait)?;
     let mechanism = attempt.mechanism;
     let submission = &shared.config.submission;
     let lookup = submission.sender_lookup.as_deref().and_then(|name| shared.lookups.get(name));
@@ -143,7 +144,12 @@ async fn attempt_sign_in(
         tls: connection.tls.clone(),
         utf8: attempt.utf8,
         // A connection that comes round in a loop has less left each time.
-        ttl: attempt.ttl.map_or(PROXY_TTL, |left| PROXY_TTL.min(left.saturating_sub(1))),
+        ttl: attempt
+            .ttl
+            .into_iter()
+            .chain(connection.ttl)
+            .min()
+            .map_or(PROXY_TTL, |left| PROXY_TTL.min(left.saturating_sub(1))),
     };
     // Only this wait is cut short: what follows a mail server's answer is done to its end.
     let answered = tokio::select! {
@@ -168,6 +174,15 @@ async fn attempt_sign_in(
 }
 
 /// Whose addresses a client may send from is not known: it must not be told that its token is to blame.
+fn too_many_wait() -> Denied {
+    let detail = "too many sign-ins of this user wait for mail servers".to_owned();
+    tracing::error!(
+        detail,
+        "the operator must act: a backend leads back here in a loop, or its servers hang"
+    );
+    Denied { kind: RefusalKind::Unavailable, outcome: Outcome::BackendUnreachable, detail }
+}
+
 fn senders_unknown(error: &LookupError) -> Denied {
     let detail = error.to_string();
     match error {
@@ -253,6 +268,7 @@ fn rejection_kind(rejection: &Rejection) -> RefusalKind {
         Rejection::InsufficientScope => RefusalKind::InsufficientScope,
         Rejection::NotAuthorized => RefusalKind::NotAuthorized,
         Rejection::Unavailable(_) | Rejection::Unreachable(_) => RefusalKind::Unavailable,
+        Rejection::Undecided => RefusalKind::Undecided,
     }
 }
 
