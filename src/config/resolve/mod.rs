@@ -53,6 +53,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
         routes: &routes,
         issuer: &issuer,
         trusted: &trusted,
+        takes_passwords: raw.passwords.mode != raw::PasswordMode::Off,
     };
     Ok(app::Config {
         setup: setup::setup(document, &mut raw.setup, &facts)?,

@@ -23,6 +23,16 @@ pub(super) struct Facts<'a> {
     pub(super) routes: &'a [Route],
     pub(super) issuer: &'a issuer::Config,
     pub(super) trusted: &'a [trusted::Config],
+    /// Whether `passwords.mode` lets any in. Exceptions to it are not told to everybody.
+    pub(super) takes_passwords: bool,
+}
+
+impl Facts<'_> {
+    /// The mechanisms of a listener by which somebody could sign in.
+    fn mechanisms_of(&self, listener: &ListenerConfig) -> Vec<Mechanism> {
+        let is_of_use = |mechanism: &Mechanism| mechanism.is_bearer() || self.takes_passwords;
+        listener.mechanisms.iter().copied().filter(is_of_use).collect()
+    }
 }
 
 pub(super) fn setup(
@@ -153,7 +163,7 @@ fn services(
         (Protocol::Sieve, &raw.sieve),
     ] {
         match written {
-            Some(written) => services.extend(published(document, protocol, written, facts.listeners)?),
+            Some(written) => services.extend(published(document, protocol, written, facts)?),
             None => services.extend(
                 [Security::Tls, Security::StartTls]
                     .into_iter()
@@ -175,7 +185,7 @@ fn offered(facts: &Facts<'_>, protocol: Protocol, security: Security) -> Option<
             host: Arc::clone(facts.hostname),
             port: listener.bind.port(),
             security,
-            mechanisms: listener.mechanisms.clone(),
+            mechanisms: facts.mechanisms_of(listener),
         });
     services.reduce(|first, other| if !first.is_standard() && other.is_standard() { other } else { first })
 }
@@ -185,7 +195,7 @@ fn published(
     document: &Document<'_>,
     protocol: Protocol,
     written: &[String],
-    listeners: &[ListenerConfig],
+    facts: &Facts<'_>,
 ) -> Result<Vec<Service>, ConfigError> {
     let mut services: Vec<Service> = Vec::new();
     for (index, text) in written.iter().enumerate() {
@@ -204,7 +214,7 @@ fn published(
         if is_address || !address::is_host_name(&server.host) || server.host.ends_with('.') {
             return Err(document.error(&key, "must name a host, not an address"));
         }
-        let mechanisms = mechanisms(listeners, protocol, security).ok_or_else(|| {
+        let mechanisms = mechanisms(facts, protocol, security).ok_or_else(|| {
             document
                 .error(&key, format!("no listener speaks {protocol}"))
                 .help("add a listener for it, or remove this")
@@ -215,15 +225,11 @@ fn published(
     Ok(services)
 }
 
-fn mechanisms(
-    listeners: &[ListenerConfig],
-    protocol: Protocol,
-    security: Security,
-) -> Option<Vec<Mechanism>> {
-    let mut speaking = listeners.iter().filter(|listener| speaks(listener, protocol));
+fn mechanisms(facts: &Facts<'_>, protocol: Protocol, security: Security) -> Option<Vec<Mechanism>> {
+    let mut speaking = facts.listeners.iter().filter(|listener| speaks(listener, protocol));
     let first = speaking.clone().next()?;
     let same = speaking.find(|listener| begins(listener) == Some(security));
-    Some(same.unwrap_or(first).mechanisms.clone())
+    Some(facts.mechanisms_of(same.unwrap_or(first)))
 }
 
 fn speaks(listener: &ListenerConfig, protocol: Protocol) -> bool {
@@ -235,5 +241,38 @@ const fn begins(listener: &ListenerConfig) -> Option<Security> {
         ListenerTls::Implicit => Some(Security::Tls),
         ListenerTls::None => None,
         ListenerTls::StartTls => Some(Security::StartTls),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_promised_only_where_they_are_taken() {
+        let issuer = issuer::Config::new("https://mail.example.org");
+        let listener = ListenerConfig {
+            service: Spoken::Mail(Protocol::Imap),
+            bind: ([0, 0, 0, 0], 993).into(),
+            tls: ListenerTls::Implicit,
+            mechanisms: Mechanism::ALL.to_vec(),
+            client_certificates: false,
+            proxy_protocol_from: Vec::new(),
+        };
+        let listeners = [listener];
+        let hostname: Arc<str> = "mail.example.org".into();
+        let promised = |takes_passwords| {
+            let facts = Facts {
+                hostname: &hostname,
+                listeners: &listeners,
+                routes: &[],
+                issuer: &issuer,
+                trusted: &[],
+                takes_passwords,
+            };
+            offered(&facts, Protocol::Imap, Security::Tls).unwrap().takes_passwords()
+        };
+        assert!(promised(true));
+        assert!(!promised(false));
     }
 }

@@ -245,7 +245,7 @@ fn configuration(
     match backend.hostname {
         Some(name) => {
             let _ = writeln!(text, "[issuer]\nurl = \"https://{name}\"");
-            text += "[setup]\nprovider_name = \"Example & Söhne\"\n";
+            text += "[setup]\nprovider_name = \"Example & Söhne\"\n[passwords]\nmode = \"off\"\n";
         }
         None => {
             let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
