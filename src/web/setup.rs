@@ -129,8 +129,8 @@ fn apple(offer: &Offer, request: &Request) -> Response {
 fn add_on(offer: &Offer) -> Response {
     setup::add_on(offer).map_or_else(
         || refusal(StatusCode::NOT_FOUND),
-        // As a download: a browser of another maker would try to install it.
-        |add_on| attachment("application/x-xpinstall", "thunderbird.xpi", add_on),
+        // Under its own type Firefox would take it for one of its own, and refuse to install it.
+        |add_on| attachment("application/octet-stream", "thunderbird.xpi", add_on),
     )
 }
 

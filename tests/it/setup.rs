@@ -122,7 +122,7 @@ async fn documents_can_be_kept_and_are_open_to_no_script_of_another_origin() {
         (AUTOCONFIG[2], "text/xml; charset=utf-8"),
         (AUTOCONFIG[3], "text/xml; charset=utf-8"),
         (PACC, "application/json"),
-        (ADD_ON, "application/x-xpinstall"),
+        (ADD_ON, "application/octet-stream"),
         (PREFERENCES, "text/plain; charset=utf-8"),
     ] {
         let router = tokens();
