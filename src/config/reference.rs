@@ -4,6 +4,7 @@
 //! order and the examples stand here, and a test compares this table with the schema, so neither can drift.
 
 mod oidc;
+mod setup;
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
@@ -273,19 +274,8 @@ const SECTIONS: &[Section] = &[
     oidc::SECTION,
     section("[passwords]", "Passwords", &[("mode", D)]),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
-    section(
-        "[setup]",
-        "Setup",
-        &[
-            ("domains", E("[\"example.org\"]")),
-            ("provider_name", E("\"Example Mail\"")),
-            ("provider_short_name", E("\"Example\"")),
-            ("imap", E("[\"imaps://imap.example.org\", \"imap+starttls://imap.example.org\"]")),
-            ("smtp", E("[\"smtps://smtp.example.org\"]")),
-            ("pop3", E("[]")),
-            ("sieve", E("[\"sieve+starttls://sieve.example.org\"]")),
-        ],
-    ),
+    setup::SECTION,
+    setup::OAUTH,
     section(
         "[submission]",
         "Submission",

@@ -102,12 +102,15 @@ pub struct OAuth {
     pub authorization_endpoint: Arc<str>,
     /// Where grants turn into tokens.
     pub token_endpoint: Arc<str>,
-    /// Where devices without a browser begin.
-    pub device_authorization_endpoint: Arc<str>,
+    /// Where devices without a browser begin, if they can.
+    pub device_authorization_endpoint: Option<Arc<str>>,
     /// What one sign-in asks for: enough for every service.
     pub scope: Arc<str>,
     /// The public client that everybody may use.
     pub client_id: Arc<str>,
+    /// Whether the issuer follows the mail profile (draft-ietf-mailmaint-oauth-public): the built-in one does, of
+    /// another nobody knows.
+    pub is_public: bool,
 }
 
 impl Offer {

@@ -78,7 +78,11 @@ pub fn pacc(offer: &Offer) -> Option<String> {
     let document = Document {
         protocols,
         authentication: Authentication {
-            oauth_public: offer.oauth.as_ref().map(|oauth| OAuthPublic { issuer: &oauth.issuer }),
+            oauth_public: offer
+                .oauth
+                .as_ref()
+                .filter(|oauth| oauth.is_public)
+                .map(|oauth| OAuthPublic { issuer: &oauth.issuer }),
             password: offer.takes_passwords(),
         },
         info: Info {

@@ -28,9 +28,10 @@ fn offer(mechanisms: &[Mechanism]) -> Offer {
             issuer: url(""),
             authorization_endpoint: url("/oauth/authorize"),
             token_endpoint: url("/oauth/token"),
-            device_authorization_endpoint: url("/oauth/device_authorization"),
+            device_authorization_endpoint: Some(url("/oauth/device_authorization")),
             scope: "urn:ietf:params:oauth:scope:mail".into(),
             client_id: "open".into(),
+            is_public: true,
         }),
     }
 }

@@ -209,3 +209,54 @@ fn what_cannot_be_published_is_refused_with_its_key() {
     let said = refused(&format!("{only_imap}[setup]\nsmtp = [\"smtps://mail.example.org\"]\n"));
     assert!(said.contains("setup.smtp[0]") && said.contains("no listener speaks smtp"), "{said}");
 }
+
+const OUTSIDE: &str = "[issuer]\nenabled = false\n\
+     [[trusted_issuer]]\nurl = \"https://login.example.net/main\"\naudience = [\"x\"]\n\
+     [setup.oauth]\nissuer = \"https://login.example.net/main\"\nclient_id = \"mail\"\n\
+     authorization_endpoint = \"https://login.example.net/main/auth\"\n\
+     token_endpoint = \"https://login.example.net/main/token\"\nscope = \"mail offline_access\"\n";
+
+#[test]
+fn tokens_may_come_from_a_trusted_issuer() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), OUTSIDE);
+    let offer =
+        bearward::config::load_with(Some(&folder.path().join("bearward.toml")), []).unwrap().config.setup;
+    let document =
+        bearward::setup::autoconfig(&offer, "example.org", bearward::setup::Version::V1_1).unwrap();
+    for line in [
+        "<authentication>OAuth2</authentication>",
+        "<authURL>https://login.example.net/main/auth</authURL>",
+        "<tokenURL>https://login.example.net/main/token</tokenURL>",
+        "<issuer>https://login.example.net/main</issuer>",
+        "<scope>mail offline_access</scope>",
+        "<clientID>mail</clientID>",
+    ] {
+        assert!(document.contains(line), "{line}: {document}");
+    }
+    assert!(bearward::setup::add_on(&offer).is_some());
+    let pacc = bearward::setup::pacc(&offer).unwrap();
+    assert!(!pacc.contains("oauth-public"), "nobody knows whether that issuer follows the profile: {pacc}");
+}
+
+#[test]
+fn tokens_that_would_be_refused_are_promised_to_nobody() {
+    for (from, to, key) in [
+        (
+            "issuer = \"https://login.example.net/main\"",
+            "issuer = \"https://login.example.net/other\"",
+            "setup.oauth.issuer",
+        ),
+        ("client_id = \"mail\"", "client_id = \"\"", "setup.oauth.client_id"),
+        ("scope = \"mail offline_access\"", "scope = \"a\\nb\"", "setup.oauth.scope"),
+        ("token_endpoint = \"https", "token_endpoint = \"http", "setup.oauth.token_endpoint"),
+        (
+            "authorization_endpoint = \"https",
+            "authorization_endpoint = \"javascript",
+            "setup.oauth.authorization_endpoint",
+        ),
+    ] {
+        let said = refused(&OUTSIDE.replacen(from, to, 1));
+        assert!(said.contains(key), "{key}: {said}");
+    }
+}

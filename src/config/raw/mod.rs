@@ -25,7 +25,7 @@ pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
 pub(super) use oidc::Oidc;
 pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
-pub(super) use setup::Setup;
+pub(super) use setup::{Setup, SetupOAuth};
 pub(super) use submission::{BareNewline, Sender, Submission};
 
 use super::value::{Size, Span};

@@ -30,4 +30,27 @@ pub(in crate::config) struct Setup {
     /// The same for ManageSieve.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::config) sieve: Option<Vec<String>>,
+    /// Where clients get tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) oauth: Option<SetupOAuth>,
+}
+
+/// Where clients get tokens, if not from the built-in issuer: a public client of a trusted issuer that was made for them,
+/// whose redirect URIs are http://127.0.0.1 and http://localhost with any port.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct SetupOAuth {
+    /// The `url` of a trusted issuer, as it is written there.
+    pub(in crate::config) issuer: String,
+    /// The client's identifier.
+    pub(in crate::config) client_id: String,
+    /// Where people sign in.
+    pub(in crate::config) authorization_endpoint: String,
+    /// Where codes turn into tokens.
+    pub(in crate::config) token_endpoint: String,
+    /// Where devices without a browser begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::config) device_authorization_endpoint: Option<String>,
+    /// What to ask for: enough for every protocol, and for a refresh token where the issuer wants to be asked.
+    pub(in crate::config) scope: String,
 }

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     config::{ConfigError, address, document::Document, raw},
+    http::Url,
     issuer::{self, Endpoint},
     model::{ClientId, Mechanism, Protocol, Scope},
     net::{ListenerConfig, ListenerTls, Service as Spoken},
@@ -46,7 +47,10 @@ pub(super) fn setup(
         hostname: Arc::clone(facts.hostname),
         provider: provider(document, raw, domains.first().unwrap_or(facts.hostname))?,
         services: services(document, raw, facts)?,
-        oauth: site.as_ref().and_then(|_| oauth(facts.issuer)),
+        oauth: match &raw.oauth {
+            Some(raw) => Some(outside(document, raw, facts)?),
+            None => site.as_ref().and_then(|_| oauth(facts.issuer)),
+        },
         site,
         domains,
     })
@@ -144,9 +148,45 @@ fn oauth(issuer: &issuer::Config) -> Option<OAuth> {
         issuer: Arc::clone(&issuer.url),
         authorization_endpoint: url(Endpoint::Authorization),
         token_endpoint: url(Endpoint::Token),
-        device_authorization_endpoint: url(Endpoint::DeviceAuthorization),
+        device_authorization_endpoint: Some(url(Endpoint::DeviceAuthorization)),
         scope: Scope::MAIL.into(),
         client_id: ClientId::open().to_string().into(),
+        is_public: true,
+    })
+}
+
+/// What `[setup.oauth]` says of a trusted issuer.
+fn outside(document: &Document<'_>, raw: &raw::SetupOAuth, facts: &Facts<'_>) -> Result<OAuth, ConfigError> {
+    if !facts.trusted.iter().any(|issuer| *issuer.url == *raw.issuer) {
+        return Err(document
+            .error("setup.oauth.issuer", "is not the url of a trusted issuer, so its tokens would be refused")
+            .help(
+                "write it as it stands in [[trusted_issuer]]; the built-in issuer needs no [setup.oauth]",
+            ));
+    }
+    for (key, text) in [("setup.oauth.client_id", &raw.client_id), ("setup.oauth.scope", &raw.scope)] {
+        let is_good = !text.trim().is_empty() && text.bytes().all(|octet| (b' '..=b'~').contains(&octet));
+        if !is_good {
+            return Err(document.error(key, "must be printable ASCII, and not empty"));
+        }
+    }
+    let url = |name: &str, text: &str| -> Result<Arc<str>, ConfigError> {
+        let is_good =
+            text.parse::<Url>().is_ok_and(|url| url.scheme() == "https" && url.fragment().is_none());
+        let key = format!("setup.oauth.{name}");
+        is_good.then(|| text.into()).ok_or_else(|| document.error(&key, "must be an https:// address"))
+    };
+    let device = raw.device_authorization_endpoint.as_deref();
+    Ok(OAuth {
+        issuer: raw.issuer.as_str().into(),
+        authorization_endpoint: url("authorization_endpoint", &raw.authorization_endpoint)?,
+        token_endpoint: url("token_endpoint", &raw.token_endpoint)?,
+        device_authorization_endpoint: device
+            .map(|text| url("device_authorization_endpoint", text))
+            .transpose()?,
+        scope: raw.scope.as_str().into(),
+        client_id: raw.client_id.as_str().into(),
+        is_public: false,
     })
 }
 

@@ -35,8 +35,11 @@ pub(super) enum Step {
     },
 }
 
-/// Every client.
+/// Every client, or none where nothing is known of a way in.
 pub(super) fn guides(offer: &Offer, m: &Messages) -> Vec<Guide> {
+    if offer.oauth.is_none() && !offer.takes_passwords() {
+        return Vec::new();
+    }
     let guide = |name, steps| Guide { name, steps };
     let mut guides = vec![
         guide("Thunderbird", thunderbird(offer, &m.guides)),

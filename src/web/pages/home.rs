@@ -114,9 +114,10 @@ mod tests {
             issuer: url(""),
             authorization_endpoint: url("/authorize"),
             token_endpoint: url("/token"),
-            device_authorization_endpoint: url("/device_authorization"),
+            device_authorization_endpoint: Some(url("/device_authorization")),
             scope: "mail".into(),
             client_id: "open".into(),
+            is_public: true,
         }
     }
 
