@@ -35,6 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "proto",
             "token",
             "sample",
+            "setup",
             "model",
             "telemetry",
         ],
@@ -70,20 +71,21 @@ const EDGES: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    ("setup", &["model"]),
     ("store", &["model", "telemetry"]),
     ("telemetry", &["model"]),
     ("tls", &["store", "model", "telemetry"]),
     ("token", &["model"]),
     ("upstream", &["proto", "tls", "net", "http", "lookup", "store", "token", "model", "telemetry"]),
     ("validator", &["token", "store", "http", "lookup", "model", "telemetry"]),
-    ("web", &["issuer", "directory", "validator", "session", "model", "telemetry"]),
+    ("web", &["issuer", "directory", "validator", "session", "setup", "model", "telemetry"]),
 ];
 
 /// The one thing that `net` may take from `proto`.
 const NET_FROM_PROTO: &str = "proxy_header";
 
 /// Rooms without I/O, clock and environment.
-const SANS_IO: &[&str] = &["limits", "proto", "token"];
+const SANS_IO: &[&str] = &["limits", "proto", "setup", "token"];
 
 /// Rooms that may name rustls: `tls` for connections, `token` for HPKE, the composition root for the provider.
 const KNOW_RUSTLS: &[&str] = &["app", "main", "tls", "token"];

@@ -30,7 +30,7 @@ pub use trial::{OnlyXoauth2, Ports, TrialDocument, TrialError, TrialOptions, Tri
 use std::{path::PathBuf, sync::Arc};
 
 use crate::{
-    admin, directory, issuer, limits, lookup, net, session, store, telemetry, tls, upstream,
+    admin, directory, issuer, limits, lookup, net, session, setup, store, telemetry, tls, upstream,
     validator::trusted,
 };
 
@@ -61,6 +61,8 @@ pub struct Config {
     pub directory: directory::Config,
     /// Live sessions.
     pub session: session::Config,
+    /// What mail clients are told.
+    pub setup: setup::Offer,
     /// Limits.
     pub limits: limits::Config,
     /// The store.

@@ -22,7 +22,7 @@ use crate::{
     limits::{Connections, SignInLimits},
     lookup::{Lookups, LookupsError},
     model::{GrantId, Protocol, UnixTime},
-    net::{ListenerConfig, ListenerTls, NetError, Service},
+    net::{ListenerConfig, NetError},
     session::{Issuers, KnownIssuer, Passwords, Registry, Shared},
     store::{RevocationFeed, Revoked, Store, StoreError},
     telemetry::Metrics,
@@ -222,7 +222,7 @@ impl Parts {
                 .any(|issuer| issuer.client.is_some())
                 .then(|| Arc::clone(&self.shared.validator)),
             trusted: self.config.trusted.iter().map(|issuer| Arc::clone(&issuer.url)).collect(),
-            endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
+            setup: Arc::new(self.config.setup.clone()),
             limits: web::Limits::default(),
             metrics: Arc::clone(&self.shared.metrics),
         })
@@ -281,22 +281,6 @@ fn with_people(
         issuer = issuer.with_outside(Arc::new(outside));
     }
     Ok(issuer)
-}
-
-fn endpoint(listener: &ListenerConfig) -> Option<web::Endpoint> {
-    let Service::Mail(protocol) = listener.service else { return None };
-    let security = match listener.tls {
-        ListenerTls::Implicit => web::Security::Tls,
-        ListenerTls::None => web::Security::None,
-        ListenerTls::StartTls => web::Security::StartTls,
-    };
-    Some(web::Endpoint {
-        protocol,
-        port: listener.bind.port(),
-        security,
-        // The page shows how to sign in with tokens.
-        mechanisms: listener.mechanisms.iter().copied().filter(|known| known.is_bearer()).collect(),
-    })
 }
 
 /// The validator of these settings without a server around it, for commands.

@@ -116,6 +116,8 @@ pub struct TrialUser {
 }
 
 const HOSTNAME: &str = "localhost";
+/// The domain of their addresses.
+const DOMAIN: &str = "example.org";
 /// The people of the sample mail server; the first one gets the access token.
 const PEOPLE: [&str; 2] = ["alice@example.org", "bob@example.org"];
 /// How long the token of `try` lives.
@@ -255,6 +257,7 @@ fn configuration(data_dir: &Path, identity: &dev::DevFiles, ports: Ports, sample
          data_dir = {data}\n\n\
          [tls]\ncertificate = {certificate}\nprivate_key = {key}\n\n\
          [issuer]\nurl = \"https://{HOSTNAME}:{https}\"\n\n\
+         [setup]\ndomains = [\"{DOMAIN}\"]\nprovider_name = \"Bearward on trial\"\n\n\
          [telemetry]\nmetrics = \"{metrics}\"\n\n\
          [backend.sample]\nlogin = \"sealed\"\nimap = {imap}\nsmtp = {smtp}\npop3 = {pop3}\n\
          sieve = {sieve}\n",

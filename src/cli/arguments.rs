@@ -36,6 +36,12 @@ pub(super) enum Command {
         #[arg(long)]
         offline: bool,
     },
+    /// Print the DNS records by which mail clients set themselves up
+    Dns {
+        /// Only for this domain [default: every one of setup.domains]
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Option<String>,
+    },
     /// Show the decision that a token or a SASL response would get, step by step
     Explain(Explain),
     /// Print the default file, the schema, or what is in effect

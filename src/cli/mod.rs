@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod config;
 mod device;
+mod dns;
 mod explain;
 mod failure;
 mod grant;
@@ -61,6 +62,7 @@ async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
     match arguments.command {
         Command::AppPassword(command) => app_password::run(command, file, output).await,
         Command::Check { offline } => check::run(offline, file, output).await,
+        Command::Dns { domain } => dns::run(domain.as_deref(), file, output),
         Command::Explain(command) => explain::run(command, file, output).await,
         Command::Grant(command) => grant::run(command, file, output).await,
         Command::Serve(command) => serve::run(command, file, output).await,

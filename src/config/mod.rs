@@ -57,6 +57,7 @@ const TOP: &[&str] = &[
     "directory",
     "passwords",
     "session",
+    "setup",
     "limits",
     "store",
     "submission",

@@ -4,6 +4,7 @@
 //! order and the examples stand here, and a test compares this table with the schema, so neither can drift.
 
 mod directory;
+mod setup;
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
@@ -288,6 +289,8 @@ const SECTIONS: &[Section] = &[
         ],
     ),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
+    setup::SECTION,
+    setup::OAUTH,
     section(
         "[submission]",
         "Submission",

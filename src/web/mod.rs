@@ -26,6 +26,7 @@ mod registration;
 mod reply;
 mod request;
 mod serve;
+mod setup;
 mod sign_out;
 mod userinfo;
 
@@ -41,7 +42,6 @@ use axum::{
 };
 
 pub use guard::Limits;
-pub use pages::{Endpoint, Security};
 pub use qr::{qr_svg, qr_terminal};
 pub use serve::{Timeouts, serve_connection, serve_connection_with};
 
@@ -52,6 +52,7 @@ use self::{
 };
 use crate::{
     issuer::{self, Issuer},
+    setup::Offer,
     telemetry::Metrics,
     validator::Validator,
 };
@@ -67,8 +68,8 @@ pub struct Site {
     pub trusted: Vec<Arc<str>>,
     /// Takes their word that somebody has signed out there; `None` where none of them knows us as a client.
     pub sign_outs: Option<Arc<Validator>>,
-    /// What mail clients can be set up with.
-    pub endpoints: Vec<Endpoint>,
+    /// What mail clients are told.
+    pub setup: Arc<Offer>,
     /// How much of this server requests can take up.
     pub limits: Limits,
     /// Where issued tokens are counted.
@@ -94,10 +95,12 @@ struct House {
 pub fn router(site: Site) -> Router {
     let hsts = hsts(&site.hostname);
     let device_path = site.issuer.as_ref().map(|issuer| issuer.path_of(issuer::Endpoint::Device));
-    let home = Home::new(&site.hostname, &site.endpoints, device_path.as_deref());
+    let home = Home::new(&site.setup, device_path.as_deref());
+    let desk = setup::Desk::new(site.setup, site.limits.clone());
     let mut router = Router::new()
         .route("/", get(async move |request: Request| home.respond(Visit::of(&request).messages)))
-        .route(STYLE_PATH, get(async || pages::style()));
+        .route(STYLE_PATH, get(async || pages::style()))
+        .merge(setup::routes(&desk));
     if let Some(validator) = site.sign_outs {
         router = router.merge(sign_out::routes(validator, site.limits.clone()));
     }
@@ -111,7 +114,7 @@ pub fn router(site: Site) -> Router {
         None => router = router.merge(documents::without_issuer(&site.hostname, &site.trusted)),
     }
     router
-        .fallback(async || refusal(StatusCode::NOT_FOUND))
+        .fallback(async move |request: Request| setup::fallback(&desk, request).await)
         .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED))
         .layer(map_response(move |response: Response| {
             let secured = secure(response, hsts.as_ref());

@@ -177,7 +177,12 @@ pub(super) async fn document(
     octets(body, DOCUMENT, limits.body).await
 }
 
-async fn octets(mut body: Body, limit: usize, time: Duration) -> Result<Zeroizing<Vec<u8>>, Problem> {
+/// Reads a body of at most `limit` octets.
+pub(super) async fn octets(
+    mut body: Body,
+    limit: usize,
+    time: Duration,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit {

@@ -66,6 +66,9 @@ mod sasl_oracle;
 #[cfg(feature = "server")]
 mod sealing;
 mod sessions;
+#[cfg(feature = "server")]
+mod setup;
+mod setup_settings;
 mod sieve_downstream;
 mod sieve_guard;
 mod sieve_served;

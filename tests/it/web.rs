@@ -20,9 +20,10 @@ use bearward::{
     directory::{CheckError, PasswordCheck, Verified},
     issuer::{self, Caller, Issuer},
     model::{Login, Mechanism, Protocol, Secret, UnixTime},
+    setup::{self, OAuth, Offer, Provider, Security, Service},
     telemetry::Metrics,
     token::ServerKey,
-    web::{self, Endpoint, Limits, Security, Site, Timeouts},
+    web::{self, Limits, Site, Timeouts},
 };
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -133,18 +134,43 @@ impl Web {
     }
 }
 
+/// What a server with these mechanisms offers, IMAP and submission by implicit TLS.
+pub(crate) fn offer(mechanisms: &[Mechanism]) -> Offer {
+    let service = |protocol, port| Service {
+        protocol,
+        host: "mail.example.org".into(),
+        port,
+        security: Security::Tls,
+        mechanisms: mechanisms.to_vec(),
+    };
+    let url = |path: &str| -> Arc<str> { format!("https://mail.example.org{path}").into() };
+    Offer {
+        hostname: "mail.example.org".into(),
+        site: Some(setup::Site { host: "mail.example.org".into(), port: 443 }),
+        provider: Provider { name: "Example & Söhne <Mail>".into(), short_name: "Example".into() },
+        domains: vec!["example.org".into(), "example.net".into()],
+        services: vec![service(Protocol::Imap, 993), service(Protocol::Smtp, 465)],
+        oauth: Some(OAuth {
+            issuer: url(""),
+            authorization_endpoint: url("/oauth/authorize"),
+            token_endpoint: url("/oauth/token"),
+            device_authorization_endpoint: Some(url("/oauth/device_authorization")),
+            scope: "urn:ietf:params:oauth:scope:mail".into(),
+            client_id: "open".into(),
+            is_public: true,
+        }),
+    }
+}
+
 fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
+    let mut setup = offer(&[Mechanism::OAuthBearer]);
+    setup.oauth = setup.oauth.filter(|_| issuer.is_some());
     Site {
         sign_outs: None,
         hostname: "mail.example.org".into(),
         issuer,
         trusted: Vec::new(),
-        endpoints: vec![Endpoint {
-            protocol: Protocol::Imap,
-            port: 993,
-            security: Security::Tls,
-            mechanisms: vec![Mechanism::OAuthBearer],
-        }],
+        setup: Arc::new(setup),
         limits,
         metrics: Arc::default(),
     }

@@ -50,6 +50,7 @@ fn behind_proxy(servers: &Servers) -> Backend {
         smtp: format!("smtp+starttls://localhost:{}", servers.postfix.ports.behind_proxy),
         sieve: String::new(),
         more: "proxy_protocol = \"v2\"\nxclient = \"off\"\nimap_id = false",
+        hostname: None,
     }
 }
 

@@ -21,3 +21,4 @@ mod secrets;
 mod servers;
 mod sessions;
 mod support;
+mod thunderbird;

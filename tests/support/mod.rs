@@ -6,7 +6,7 @@ mod client;
 mod issuer;
 #[cfg(feature = "server")]
 mod keys;
-mod ports;
+pub(crate) mod ports;
 #[cfg(feature = "server")]
 mod postgres;
 mod serve;

@@ -11,6 +11,7 @@ mod issuer_section;
 mod lookup;
 mod oidc;
 mod passwords;
+mod setup;
 mod submission;
 mod trusted;
 
@@ -29,6 +30,7 @@ pub(super) use oidc::Oidc;
 pub(super) use passwords::{PasswordMode, PasswordOverride, Passwords};
 pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
+pub(super) use setup::{Setup, SetupOAuth};
 pub(super) use submission::{BareNewline, Sender, Submission};
 
 use super::value::{Size, Span};
@@ -66,6 +68,8 @@ pub(super) struct Root {
     pub(super) passwords: Passwords,
     /// Sessions after the sign-in.
     pub(super) session: Session,
+    /// What mail clients are told.
+    pub(super) setup: Setup,
     /// What clients may send by SMTP.
     pub(super) submission: Submission,
     /// Limits, per process unless said. None may be zero.
@@ -94,6 +98,7 @@ impl Default for Root {
             directory: Directory::default(),
             passwords: Passwords::default(),
             session: Session::default(),
+            setup: Setup::default(),
             submission: Submission::default(),
             limits: Limits::default(),
             store: Store::default(),

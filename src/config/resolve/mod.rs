@@ -10,6 +10,7 @@ mod lookups;
 mod oidc;
 mod passwords;
 mod servers;
+mod setup;
 mod store;
 mod submission;
 mod trusted;
@@ -49,8 +50,18 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
     let directory = directory::directory(document, &base, raw, &issuer.url, &backends)?;
     let passwords = passwords::passwords(document, raw, &listeners, &directory.sources)?;
+    let trusted = trusted::trusted(document, &base, raw, &issuer.url, &listeners)?;
+    let facts = setup::Facts {
+        hostname: &hostname,
+        listeners: &listeners,
+        routes: &routes,
+        issuer: &issuer,
+        trusted: &trusted,
+        takes_passwords: raw.passwords.mode != raw::PasswordMode::Off,
+    };
     Ok(app::Config {
-        trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
+        setup: setup::setup(document, &mut raw.setup, &facts)?,
+        trusted,
         shared_mailboxes: shared_mailboxes(document, raw)?,
         tls: certificates(document, &base, &mut raw.tls, &hostname)?,
         issuer,

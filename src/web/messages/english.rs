@@ -1,4 +1,4 @@
-use super::{Messages, Scopes, Sentence, Text};
+use super::{Messages, Scopes, Sentence, Text, guides};
 
 pub(super) const ENGLISH: Messages = Messages {
     lang: "en",
@@ -99,9 +99,9 @@ pub(super) const ENGLISH: Messages = Messages {
     home_port: "Port",
     home_security: "Security",
     home_sign_in: "Sign-in",
-    home_none: "none",
     home_metadata: Sentence("OAuth clients find every address in the {}."),
     home_metadata_link: "server metadata",
+    guides: guides::ENGLISH,
 
     scopes: Scopes {
         mail: "Read, send and delete your mail",

@@ -1,4 +1,4 @@
-use super::{Messages, Scopes, Sentence, Text};
+use super::{Messages, Scopes, Sentence, Text, guides};
 
 pub(super) const GERMAN: Messages = Messages {
     lang: "de",
@@ -105,9 +105,9 @@ pub(super) const GERMAN: Messages = Messages {
     home_port: "Port",
     home_security: "Sicherheit",
     home_sign_in: "Anmeldung",
-    home_none: "keine",
     home_metadata: Sentence("OAuth-Programme finden alle Adressen in den {}."),
     home_metadata_link: "Metadaten des Servers",
+    guides: guides::GERMAN,
 
     scopes: Scopes {
         mail: "Ihre E-Mails lesen, senden und löschen",

@@ -4,8 +4,11 @@
 
 mod english;
 mod german;
+mod guides;
 
 use std::fmt::Display;
+
+pub(super) use guides::Guides;
 
 use crate::model::Scope;
 
@@ -97,10 +100,10 @@ pub(super) struct Messages {
     pub(super) home_port: &'static str,
     pub(super) home_security: &'static str,
     pub(super) home_sign_in: &'static str,
-    pub(super) home_none: &'static str,
     /// The gap is a link, named by the next text.
     pub(super) home_metadata: Sentence,
     pub(super) home_metadata_link: &'static str,
+    pub(super) guides: Guides,
 
     pub(super) scopes: Scopes,
 }
@@ -254,6 +257,8 @@ mod tests {
                 m.ago,
                 m.leave_warning,
                 m.home_metadata,
+                m.guides.add_on,
+                m.guides.preferences,
             ];
             for sentence in sentences {
                 assert_eq!(sentence.0.matches("{}").count(), 1, "{}: {}", m.lang, sentence.0);

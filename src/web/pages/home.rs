@@ -6,40 +6,18 @@ use axum::{
 use bytes::Bytes;
 
 use super::{
+    guides::guides,
     html::{HomeHtml, Row},
     policy,
 };
 use crate::{
-    model::{Mechanism, Protocol},
+    model::Protocol,
+    setup::{Offer, Security, Service},
     web::messages::Messages,
 };
 
 pub(in crate::web) const STYLE_PATH: &str = "/style.css";
 const STYLE: &str = include_str!("../../../static/style.css");
-
-/// Where a mail client can connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// What is spoken there.
-    pub protocol: Protocol,
-    /// The port.
-    pub port: u16,
-    /// How TLS starts.
-    pub security: Security,
-    /// How a client may sign in.
-    pub mechanisms: Vec<Mechanism>,
-}
-
-/// How TLS starts at an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
-    /// Never.
-    None,
-    /// By STARTTLS or STLS.
-    StartTls,
-    /// From the first octet.
-    Tls,
-}
 
 /// The page at `/`, in every language.
 #[derive(Clone)]
@@ -47,12 +25,14 @@ pub(in crate::web) struct Home(Vec<(&'static str, Bytes)>);
 
 impl Home {
     /// `device_path` is that of the page for devices; without it there is no issuer.
-    pub(in crate::web) fn new(host: &str, endpoints: &[Endpoint], device_path: Option<&str>) -> Self {
+    pub(in crate::web) fn new(offer: &Offer, device_path: Option<&str>) -> Self {
         let page = |m: &'static Messages| {
             let html = HomeHtml {
                 m,
-                host,
-                rows: rows(endpoints, m),
+                host: &offer.hostname,
+                rows: offer.services.iter().map(row).collect(),
+                guides: guides(offer, m),
+                oauth: offer.oauth.as_ref(),
                 has_issuer: device_path.is_some(),
                 device_path: device_path.unwrap_or_default(),
             };
@@ -71,7 +51,7 @@ impl Home {
             (header::VARY, "Accept-Language"),
         ];
         let mut response = (headers, body).into_response();
-        if let Ok(policy) = HeaderValue::from_str(&policy("'none'", None)) {
+        if let Ok(policy) = HeaderValue::from_str(&policy("'self'", None)) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
@@ -84,26 +64,18 @@ pub(in crate::web) fn style() -> Response {
     (headers, STYLE).into_response()
 }
 
-fn rows(endpoints: &[Endpoint], m: &Messages) -> Vec<Row> {
-    // Listeners on several addresses are one to a client.
-    let is_first = |(index, endpoint): &(usize, &Endpoint)| {
-        !endpoints.iter().take(*index).any(|earlier| earlier == *endpoint)
-    };
-    endpoints.iter().enumerate().filter(is_first).map(|(_, endpoint)| row(endpoint, m)).collect()
-}
-
-fn row(endpoint: &Endpoint, m: &Messages) -> Row {
-    let mechanisms: Vec<&str> = endpoint.mechanisms.iter().map(|mechanism| mechanism.as_str()).collect();
+fn row(service: &Service) -> Row<'_> {
+    let mechanisms: Vec<&str> = service.mechanisms.iter().map(|mechanism| mechanism.as_str()).collect();
     Row {
-        protocol: match endpoint.protocol {
+        protocol: match service.protocol {
             Protocol::Imap => "IMAP",
             Protocol::Pop3 => "POP3",
             Protocol::Sieve => "ManageSieve",
             Protocol::Smtp => "SMTP submission",
         },
-        port: endpoint.port,
-        security: match endpoint.security {
-            Security::None => m.home_none,
+        host: &service.host,
+        port: service.port,
+        security: match service.security {
             Security::StartTls => "STARTTLS",
             Security::Tls => "TLS",
         },
@@ -113,7 +85,41 @@ fn row(endpoint: &Endpoint, m: &Messages) -> Row {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::{
+        model::Mechanism,
+        setup::{OAuth, Provider},
+    };
+
+    fn offer(hostname: &str, services: Vec<Service>) -> Offer {
+        Offer {
+            hostname: hostname.into(),
+            site: None,
+            provider: Provider { name: "Example Mail".into(), short_name: "Example".into() },
+            domains: vec!["example.org".into(), "example.net".into()],
+            services,
+            oauth: None,
+        }
+    }
+
+    fn service(protocol: Protocol, port: u16, security: Security, mechanisms: &[Mechanism]) -> Service {
+        Service { protocol, host: "mail.example.org".into(), port, security, mechanisms: mechanisms.to_vec() }
+    }
+
+    fn oauth() -> OAuth {
+        let url = |path: &str| -> Arc<str> { format!("https://mail.example.org{path}").into() };
+        OAuth {
+            issuer: url(""),
+            authorization_endpoint: url("/authorize"),
+            token_endpoint: url("/token"),
+            device_authorization_endpoint: Some(url("/device_authorization")),
+            scope: "mail".into(),
+            client_id: "open".into(),
+            is_public: true,
+        }
+    }
 
     fn english(home: &Home) -> &str {
         std::str::from_utf8(home.0.first().map(|(_, body)| body).expect("a language")).expect("UTF-8")
@@ -121,35 +127,76 @@ mod tests {
 
     #[test]
     fn a_hostname_stays_text() {
-        let home = Home::new("<script>\"'&", &[], None);
+        let home = Home::new(&offer("<script>\"'&", Vec::new()), None);
         assert!(english(&home).contains("<h1>&#60;script&#62;&#34;&#39;&#38;</h1>"), "{}", english(&home));
         assert!(!english(&home).contains("<script"));
     }
 
     #[test]
-    fn the_same_port_on_two_addresses_is_one_row() {
-        let endpoint = Endpoint {
-            protocol: Protocol::Imap,
-            port: 993,
-            security: Security::Tls,
-            mechanisms: vec![Mechanism::XOAuth2],
-        };
-        let other = Endpoint { port: 143, security: Security::StartTls, ..endpoint.clone() };
-        let home = Home::new("mail.example.org", &[endpoint.clone(), other, endpoint], Some("/device"));
-        assert_eq!(english(&home).matches("<tr><td>").count(), 2);
+    fn a_row_says_how_to_set_up_a_client() {
+        let service =
+            service(Protocol::Smtp, 587, Security::StartTls, &[Mechanism::OAuthBearer, Mechanism::XOAuth2]);
+        let row = "<tr><td>SMTP submission</td><td>mail.example.org</td><td>587</td><td>STARTTLS</td>\
+                   <td>OAUTHBEARER, XOAUTH2</td></tr>";
+        let home = Home::new(&offer("mail.example.org", vec![service]), Some("/device"));
+        assert!(english(&home).contains(row), "{}", english(&home));
     }
 
     #[test]
-    fn a_row_says_how_to_set_up_a_client() {
-        let endpoint = Endpoint {
-            protocol: Protocol::Smtp,
-            port: 587,
-            security: Security::StartTls,
-            mechanisms: vec![Mechanism::OAuthBearer, Mechanism::XOAuth2],
-        };
-        let row = "<tr><td>SMTP submission</td><td>mail.example.org</td><td>587</td><td>STARTTLS</td>\
-                   <td>OAUTHBEARER, XOAUTH2</td></tr>";
-        let home = Home::new("mail.example.org", &[endpoint], Some("/device"));
-        assert!(english(&home).contains(row), "{}", english(&home));
+    fn every_client_has_steps_with_the_names_of_this_server() {
+        let bearer = &[Mechanism::OAuthBearer, Mechanism::XOAuth2];
+        let services = vec![
+            service(Protocol::Imap, 1993, Security::Tls, bearer),
+            service(Protocol::Smtp, 1587, Security::StartTls, bearer),
+        ];
+        let offer = Offer { oauth: Some(oauth()), ..offer("mail.example.org", services) };
+        let home = Home::new(&offer, Some("/device"));
+        let page = english(&home);
+        for client in [
+            "Thunderbird",
+            "Thunderbird for Android",
+            "Apple Mail",
+            "Outlook",
+            "Gmail app",
+            "Evolution",
+            "KMail",
+            "mutt",
+            "aerc",
+            "himalaya",
+            "mbsync",
+            "msmtp",
+            "fetchmail",
+            "Roundcube",
+        ] {
+            assert!(page.contains(&format!("<summary>{client}</summary>")), "{client}");
+        }
+        for line in [
+            "set folder = imaps://mail.example.org:1993/",
+            "set smtp_url = smtp://you@example.org@mail.example.org:1587",
+            "source = imaps+oauthbearer://you%40example.org@mail.example.org:1993",
+            "SSLType IMAPS",
+            "tls_starttls on",
+            "imap port 1993",
+            "[&#39;smtp_host&#39;] = &#39;tls://mail.example.org:1587&#39;",
+            "<dd>https://mail.example.org/device_authorization</dd>",
+        ] {
+            assert!(page.contains(line), "{line}: {page}");
+        }
+        assert!(page.contains("this server takes none"), "{page}");
+        assert!(!page.contains("<form"), "no profile where no password is taken");
+    }
+
+    #[test]
+    fn where_passwords_are_taken_the_page_offers_a_profile() {
+        let both = &[Mechanism::XOAuth2, Mechanism::Plain];
+        let services = vec![
+            service(Protocol::Imap, 993, Security::Tls, both),
+            service(Protocol::Smtp, 465, Security::Tls, both),
+        ];
+        let home = Home::new(&offer("mail.example.org", services), None);
+        let page = english(&home);
+        assert!(page.contains("<form action=\"/mail/apple.mobileconfig\" method=\"get\">"), "{page}");
+        assert!(!page.contains("mutt"), "nobody gets tokens here");
+        assert!(!page.contains("thunderbird.xpi"));
     }
 }

@@ -2,7 +2,11 @@ use std::net::IpAddr;
 
 use askama::Template;
 
-use crate::web::messages::{Messages, Text};
+use super::guides::{Guide, Step};
+use crate::{
+    setup::OAuth,
+    web::messages::{Messages, Text},
+};
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -118,14 +122,17 @@ pub(super) struct FormPostHtml<'a> {
 pub(super) struct HomeHtml<'a> {
     pub(super) m: &'static Messages,
     pub(super) host: &'a str,
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<Row<'a>>,
+    pub(super) guides: Vec<Guide>,
+    pub(super) oauth: Option<&'a OAuth>,
     pub(super) has_issuer: bool,
     pub(super) device_path: &'a str,
 }
 
 /// How a mail client can be set up.
-pub(super) struct Row {
+pub(super) struct Row<'a> {
     pub(super) protocol: &'static str,
+    pub(super) host: &'a str,
     pub(super) port: u16,
     pub(super) security: &'static str,
     pub(super) mechanisms: String,

@@ -1,5 +1,6 @@
 //! Turns what the issuer answers into what a browser gets. Markup is in `templates/`, words in `messages`.
 
+mod guides;
 mod home;
 mod html;
 
@@ -9,7 +10,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-pub use home::{Endpoint, Security};
 pub(super) use home::{Home, STYLE_PATH, style};
 
 use self::html::{

@@ -51,6 +51,8 @@ pub(crate) struct Backend {
     pub(crate) sieve: String,
     /// More lines of `[backend.main]`.
     pub(crate) more: &'static str,
+    /// A name other than localhost, at which clients find https on its standard port.
+    pub(crate) hostname: Option<&'static str>,
 }
 
 impl Backend {
@@ -62,6 +64,7 @@ impl Backend {
             smtp: format!("smtp+starttls://localhost:{}", servers.postfix.ports.submission),
             sieve: format!("sieve+starttls://localhost:{}", servers.dovecot.sieve),
             more: "",
+            hostname: None,
         }
     }
 
@@ -198,8 +201,9 @@ fn configuration(
 ) -> String {
     let tls = folder.path().join("tls");
     let mut text = format!(
-        "hostname = \"localhost\"\ndata_dir = \"{}\"\n[tls]\ncertificate = \"{tls}/server.pem\"\nprivate_key = \"{tls}/server.key\"\n",
+        "hostname = \"{hostname}\"\ndata_dir = \"{}\"\n[tls]\ncertificate = \"{tls}/server.pem\"\nprivate_key = \"{tls}/server.key\"\n",
         data.display(),
+        hostname = backend.hostname.unwrap_or("localhost"),
         tls = tls.display(),
     );
     listeners(&mut text, target, backend, "");
@@ -238,7 +242,15 @@ fn configuration(
         let _ =
             writeln!(text, "[lookup.passwords]\nkind = \"file\"\npath = \"{}\"", passwords(folder).display());
     }
-    let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
+    match backend.hostname {
+        Some(name) => {
+            let _ = writeln!(text, "[issuer]\nurl = \"https://{name}\"");
+            text += "[setup]\nprovider_name = \"Example & Söhne\"\n[passwords]\nmode = \"off\"\n";
+        }
+        None => {
+            let _ = writeln!(text, "[issuer]\nurl = \"https://localhost:{}\"", target.https);
+        }
+    }
     // Some clients never answer an error challenge, and wait.
     let _ = writeln!(text, "[limits]\ndummy_response_timeout = \"1s\"");
     let _ = writeln!(text, "[telemetry]\nlog = \"{log}\"\nmetrics = \"off\"");

@@ -8,7 +8,8 @@ use std::{
 
 use super::{Folder, MASTER};
 
-/// Makes `tls/ca.pem`, `tls/server.pem` and `tls/server.key` for localhost and mail.example.org, `tls/client.pem` and
+/// Makes `tls/ca.pem`, `tls/server.pem` and `tls/server.key` for localhost, mail.example.org and
+/// autoconfig.example.org, `tls/client.pem` and
 /// `tls/client.key` for the service account.
 pub(super) fn make(folder: &Folder) {
     let tls = folder.sub("tls");
@@ -18,7 +19,7 @@ pub(super) fn make(folder: &Folder) {
     };
     fs::write(
         tls.join("leaf.ext"),
-        "subjectAltName=DNS:localhost,DNS:mail.example.org,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
+        "subjectAltName=DNS:localhost,DNS:mail.example.org,DNS:autoconfig.example.org,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
     )
     .unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";

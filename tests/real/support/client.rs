@@ -61,10 +61,20 @@ impl Outcome {
 
 /// Runs a client to its end; `input` is its standard input.
 pub(crate) fn run(folder: &Folder, program: &str, arguments: &[&str], input: Option<&Path>) -> Outcome {
+    run_within(LIMIT, folder, program, arguments, input)
+}
+
+fn run_within(
+    limit: &str,
+    folder: &Folder,
+    program: &str,
+    arguments: &[&str],
+    input: Option<&Path>,
+) -> Outcome {
     let home = folder.sub("home");
     let input = input.map_or_else(Stdio::null, |path| fs::File::open(path).unwrap().into());
     let output = Command::new("timeout")
-        .args(["-k", "2", LIMIT, program])
+        .args(["-k", "2", limit, program])
         .args(arguments)
         .current_dir(&home)
         .env("HOME", &home)
@@ -83,7 +93,12 @@ pub(crate) fn run(folder: &Folder, program: &str, arguments: &[&str], input: Opt
 
 /// Runs one of the scripts beside the tests.
 pub(crate) fn python(folder: &Folder, script: &str, arguments: &[&str]) -> Outcome {
+    python_within(LIMIT, folder, script, arguments)
+}
+
+/// The same, for at most `limit` seconds.
+pub(crate) fn python_within(limit: &str, folder: &Folder, script: &str, arguments: &[&str]) -> Outcome {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/python").join(script);
     let arguments: Vec<_> = [path.to_str().unwrap()].into_iter().chain(arguments.iter().copied()).collect();
-    run(folder, "python3", &arguments, None)
+    run_within(limit, folder, "python3", &arguments, None)
 }

@@ -30,7 +30,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     bearward::{Backend, Bearward, Login},
-    client::{Outcome, Target, python, run},
+    client::{Outcome, Target, python, python_within, run},
     courier::Courier,
     cyrus::Cyrus,
     dovecot::{Dovecot, Introspection},
