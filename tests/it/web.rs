@@ -133,7 +133,7 @@ impl Web {
     }
 }
 
-fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
+pub(crate) fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
     Site {
         sign_outs: None,
         hostname: "mail.example.org".into(),
