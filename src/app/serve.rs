@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,6 +29,8 @@ pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError>
     housekeeping::first_probe(&parts).await;
     housekeeping::watch_app_passwords(&parts).await;
 
+    // Before anybody can know that it serves, or a signal would end it without a drain.
+    let signals = Signals::catch()?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     sockets.start(&parts, &stop, &tasks);
@@ -36,7 +38,7 @@ pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError>
     tracing::info!(hostname = %parts.config.hostname, listeners = parts.config.listeners.len(), "serving");
     ready();
 
-    wait_for_stop(&parts).await?;
+    signals.wait_for_stop(&parts).await;
     drain(&parts, &stop, &tasks).await;
     Ok(())
 }
@@ -117,16 +119,32 @@ impl Sockets {
     }
 }
 
-/// Returns at the first SIGTERM or SIGINT. SIGHUP reads the certificates again.
-async fn wait_for_stop(parts: &Parts) -> Result<(), AppError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(AppError::Signals)?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => housekeeping::reload_certificates(parts),
+/// The signals that would end the process by themselves.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// From now on they are taken note of.
+    fn catch() -> Result<Self, AppError> {
+        let caught = |kind| signal(kind).map_err(AppError::Signals);
+        Ok(Self {
+            terminate: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            hangup: caught(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns at the first SIGTERM or SIGINT. SIGHUP reads the certificates again.
+    async fn wait_for_stop(mut self, parts: &Parts) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => housekeeping::reload_certificates(parts),
+            }
         }
     }
 }

@@ -187,3 +187,90 @@ fn age() -> Duration {
     let _ = rand::fill(&mut bits);
     AGE + JITTER.mul_f64(f64::from(u16::from_be_bytes(bits)) / f64::from(u16::MAX))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use tokio::{net::TcpListener, task::JoinHandle};
+
+    use super::*;
+    use crate::{
+        tls::{self, UpstreamTls},
+        upstream::{Config, GroupConfig, Login, LoginError, LoginName, Security, Server, group::Group},
+    };
+
+    /// A POP3 server that greets one connection; what that says from then on.
+    async fn pop3() -> (u16, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let said = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"+OK hello\r\n").await.unwrap();
+            let mut command = [0; 6];
+            stream.read_exact(&mut command).await.unwrap();
+            stream.write_all(b"+OK\r\nSASL PLAIN\r\n.\r\n").await.unwrap();
+            let mut rest = String::new();
+            stream.read_to_string(&mut rest).await.unwrap();
+            rest
+        });
+        (port, said)
+    }
+
+    fn backend(port: u16) -> (Arc<Target>, Arc<Opener>) {
+        let server =
+            Server { protocol: Protocol::Pop3, host: "127.0.0.1".into(), port, security: Security::Clear };
+        let config = Config {
+            name: "main".into(),
+            servers: vec![server],
+            login: Login::Sealed,
+            login_name: LoginName::whole(),
+            shared_login_name: None,
+            mechanisms: Arc::from([]),
+            tls: tls::UpstreamConfig::default(),
+            xclient: true,
+            proxy_protocol: false,
+            imap_id: true,
+            timeout: Duration::from_secs(10),
+            group: GroupConfig { warm: 1, ..GroupConfig::default() },
+        };
+        let group = Group::new(&config, Protocol::Pop3);
+        let tls = UpstreamTls::new(&config.tls).unwrap();
+        let target = Arc::clone(group.servers.first().unwrap());
+        (target, Arc::new(Opener { config, tls, hostname: "proxy.example.org".into() }))
+    }
+
+    /// A mail server would close it, perhaps in the very moment in which it is claimed.
+    #[tokio::test]
+    async fn a_connection_that_has_waited_long_takes_its_leave() {
+        let (port, said) = pop3().await;
+        let (target, opener) = backend(port);
+        let greeted = opener.greet(&target.server, None).await.unwrap();
+        let (_waiting, claimed) = oneshot::channel();
+        tokio::time::pause();
+        let started = Instant::now();
+        keep(greeted, claimed, Protocol::Pop3).await;
+        let waited = started.elapsed();
+        assert!((AGE..=AGE + JITTER + GOODBYE).contains(&waited), "{waited:?}");
+        assert_eq!(said.await.unwrap(), "QUIT\r\n");
+    }
+
+    #[tokio::test]
+    async fn nothing_goes_on_waiting_with_a_server_that_fails_or_is_drained() {
+        for is_drained in [false, true] {
+            let (port, said) = pop3().await;
+            let (target, opener) = backend(port);
+            tend(&target, &opener);
+            while target.warm.len() == 0 {
+                tokio::task::yield_now().await;
+            }
+            if is_drained {
+                target.drain(true);
+            } else {
+                target.note(Some(&LoginError::Unreachable("it is down".into())));
+            }
+            tend(&target, &opener);
+            assert_eq!(target.warm.len(), 0);
+            assert_eq!(said.await.unwrap(), "QUIT\r\n");
+        }
+    }
+}

@@ -183,9 +183,9 @@ impl Validator {
                     return trace.fail(StepName::Revocation, Rejection::Unavailable(error), detail);
                 }
             };
-            // A person may sign in again; a token from before they signed out stays dead.
+            // A person may sign in again; a token from before they signed out, or from nobody knows when, stays dead.
             let is_older = |at: UnixTime| {
-                Some(*key) != person || facts.issued_at.is_some_and(|issued_at| issued_at <= at)
+                Some(*key) != person || facts.issued_at.is_none_or(|issued_at| issued_at <= at)
             };
             if at.is_some_and(is_older) {
                 let detail = "its user has signed out at its issuer, or it was revoked".to_owned();

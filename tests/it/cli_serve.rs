@@ -9,6 +9,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::{Serve, Upstream, taking};
+
 /// A folder with a configuration that listens on `port` of the loopback address.
 fn set_up(port: u16, more: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -89,4 +91,16 @@ fn flags_and_a_file_are_not_mixed() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let output = bearward(&folder, &["serve", "--hostname", "a"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn whoever_stops_it_the_moment_it_says_that_it_serves_has_it_drain() {
+    let upstream = Upstream::start(taking("imap", Vec::new()));
+    let mut serve =
+        Serve::start(&format!("imap = [\"imap://127.0.0.1:{}\"]\nlogin = \"trusted\"\n", upstream.port()));
+    for _ in 0..5 {
+        assert_eq!(serve.terminate(), Some(0));
+        assert!(serve.log().contains("stopped"), "{}", serve.log());
+        serve.start_again();
+    }
 }

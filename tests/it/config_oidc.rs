@@ -44,6 +44,7 @@ fn a_bad_value_is_told_with_file_line_key_and_what_to_do() {
     std::fs::write(&empty, "").unwrap();
     let empty = format!("client_secret_file = \"{}\"", empty.display());
     let missing = format!("client_secret_file = \"{}\"", missing.display());
+    let long = format!("label = \"{}\"", "ü".repeat(65));
     let both = "client_secret_file = \"x\"\nclient_secret = \"y\"";
     // Behind the header, line 10, stand issuer and client_id; then these lines, unless they are those.
     let cases = [
@@ -69,7 +70,9 @@ fn a_bad_value_is_told_with_file_line_key_and_what_to_do() {
         ("scopes = [\"email\"]", 13, "scopes", "must hold \"openid\""),
         ("scopes = []", 13, "scopes", "must hold \"openid\""),
         ("scopes = [\"openid\", \"a b\"]", 13, "scopes", "must hold one scope value each"),
+        ("scopes = [\"openid\", \"\"]", 13, "scopes", "must hold one scope value each"),
         ("scopes = \"openid\"", 13, "scopes", "must be a list"),
+        (&long, 13, "label", "must be a short name"),
         ("label = \"\"", 13, "label", "must be a short name"),
         ("label = \"a\\nb\"", 13, "label", "must be a short name"),
         ("login_template = \"bob\"", 13, "login_template", "holds no name in braces"),
@@ -176,6 +179,25 @@ fn without_the_built_in_issuer_nobody_could_be_led_to_the_provider() {
         "{error}"
     );
     assert!(error.help.as_deref().is_some_and(|help| help.contains("issuer.enabled = true")), "{error}");
+}
+
+#[test]
+fn without_the_built_in_issuer_another_must_be_trusted_and_one_alone_needs_no_domains() {
+    let off = format!("{}[issuer]\nenabled = false\n", BEFORE.replace("[directory.oidc]\n", ""));
+    let error = fault(&off, "\"backend\"");
+    assert!(
+        error.to_string().starts_with("bearward.toml:11: issuer.enabled: is false, and no other"),
+        "{error}"
+    );
+    assert!(error.help.as_deref().is_some_and(|help| help.contains("[[trusted_issuer]]")), "{error}");
+    let other =
+        |name: &str| format!("[[trusted_issuer]]\nurl = \"https://{name}.example\"\naudience = [\"a\"]\n");
+    let one = format!("{off}{}", other("one"));
+    assert!(read(&one, "\"backend\"").is_ok());
+    for two in [format!("{one}{}", other("two")), one.replace("enabled = false", "enabled = true")] {
+        let error = fault(&two, "\"backend\"");
+        assert_eq!(error.key.as_deref(), Some("trusted_issuer[0].domains"), "{error}");
+    }
 }
 
 #[test]

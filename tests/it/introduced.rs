@@ -247,6 +247,48 @@ mod served {
         other.expect("* OK ");
     }
 
+    /// Whoever has come through proxies cannot give themselves more of them by what they say behind the header.
+    #[test]
+    fn of_what_proxies_and_the_client_say_may_follow_the_least_holds() {
+        let upstream = Upstream::start(vec![
+            send("* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN ID] hello\r\n"),
+            until("L AUTHENTICATE PLAIN "),
+            until("\r\n"),
+            send("I OK\r\nL OK [CAPABILITY IMAP4rev1] welcome\r\n"),
+        ]);
+        let (serve, port, _ports) = behind_a_balancer("imap", &upstream, "\"127.0.0.0/8\"", "");
+        let token = serve.token(ALICE);
+        let sign_in = |header: Option<u8>, said: Option<u8>| {
+            let header = encode_v2(client(), public(), None, None, header);
+            let mut client = through(&serve, port, &header).expect("a place");
+            client.expect("* OK ");
+            if let Some(said) = said {
+                client.say(&format!("i ID (\"x-proxy-ttl\" \"{said}\")"));
+                client.until("i OK");
+            }
+            client.say(&format!("a AUTHENTICATE XOAUTH2 {}", xoauth2(ALICE, &token)));
+            client.until("a ")
+        };
+        let cases = [
+            (None, None, 6),
+            (Some(255), None, 6),
+            (Some(5), None, 4),
+            (Some(4), Some(200), 3),
+            (Some(200), Some(3), 2),
+        ];
+        for (header, said, sent) in cases {
+            assert!(sign_in(header, said).starts_with("a OK"));
+            let sent = format!("\"x-proxy-ttl\" \"{sent}\"");
+            assert!(upstream.got(&sent).text().contains(&sent));
+        }
+        let before = upstream.connections();
+        for (header, said) in [(Some(1), Some(200)), (Some(0), None)] {
+            let line = sign_in(header, said);
+            assert!(line.starts_with("a NO [CONTACTADMIN]"), "{line}");
+        }
+        assert_eq!(upstream.connections(), before);
+    }
+
     #[test]
     fn without_a_header_nothing_is_said_and_a_stranger_cannot_choose_an_address() {
         let upstream = Upstream::start(taking("imap", Vec::new()));

@@ -559,6 +559,9 @@ fn starttls_is_required_where_it_is_planned_and_forgets_everything() {
     assert!(matches!(talk.failure, Some(Failure::Operator(_))) && talk.sent.len() == 1);
     let talk = log_in(planned, &[BANNER, offering, "454 not now\r\n"]);
     assert!(matches!(talk.failure, Some(Failure::Temporary(_))));
+    // What was offered in clear is no offer of the server behind TLS.
+    let talk = log_in(planned, &[BANNER, offering, "220 go\r\n", "250 a\r\n"]);
+    assert!(talk.failure.is_some() && !talk.sent.iter().any(|sent| sent.contains("AUTH")), "{:?}", talk.sent);
     for injected in ["250 a\r\n", "2", "220 go\r\n"] {
         let talk = log_in(planned, &[BANNER, offering, &format!("220 go\r\n{injected}")]);
         assert!(matches!(talk.failure, Some(Failure::Protocol(_))), "{injected}");

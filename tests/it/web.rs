@@ -162,7 +162,7 @@ pub(crate) fn offer(mechanisms: &[Mechanism]) -> Offer {
     }
 }
 
-fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
+pub(crate) fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
     let mut setup = offer(&[Mechanism::OAuthBearer]);
     setup.oauth = setup.oauth.filter(|_| issuer.is_some());
     Site {

@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Router,
     body::Body,
     http::{Request, StatusCode},
 };
 use bearward::{
     issuer::Caller,
-    web::{self, Limits, Timeouts},
+    validator::{self, ServerKey, Validator},
+    web::{self, Limits, Site, Timeouts},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -16,7 +18,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::web::{ADDRESS, Answer, Web, caller};
+use crate::{
+    store::sqlite,
+    web::{ADDRESS, Answer, Web, caller, send, site},
+};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -29,19 +34,23 @@ fn small() -> Request<Body> {
     post("/oauth/introspect", "text/plain", "")
 }
 
-fn connect(web: &Web) -> DuplexStream {
+fn connect(router: Router) -> DuplexStream {
     let (client, server) = tokio::io::duplex(256 * 1024);
     let caller = Caller { address: ADDRESS.parse().unwrap(), certificate: None };
-    let (router, stop) = (web.router.clone(), CancellationToken::new());
+    let stop = CancellationToken::new();
     tokio::spawn(web::serve_connection_with(server, router, caller, stop, Timeouts::default()));
     client
 }
 
-/// A connection with a request whose body does not come.
 async fn stalled(web: &Web) -> DuplexStream {
-    let mut client = connect(web);
+    stalled_at(web.router.clone(), "/oauth/token").await
+}
+
+/// A connection with a request whose body does not come.
+async fn stalled_at(router: Router, path: &str) -> DuplexStream {
+    let mut client = connect(router);
     let head = format!(
-        "POST /oauth/token HTTP/1.1\r\nHost: mail.example.org\r\nContent-Type: {FORM}\r\nContent-Length: 10\r\n\r\na"
+        "POST {path} HTTP/1.1\r\nHost: mail.example.org\r\nContent-Type: {FORM}\r\nContent-Length: 10\r\n\r\na"
     );
     client.write_all(head.as_bytes()).await.unwrap();
     // The server is on this very thread: after these it waits for the body.
@@ -60,8 +69,12 @@ async fn read_all(stream: &mut DuplexStream) -> String {
 
 /// Sends the same until it gets this status.
 async fn until(web: &Web, request: impl Fn() -> Request<Body>, status: StatusCode) -> Answer {
+    until_at(&web.router, request, status).await
+}
+
+async fn until_at(router: &Router, request: impl Fn() -> Request<Body>, status: StatusCode) -> Answer {
     for _ in 0..200 {
-        let answer = web.send(request()).await;
+        let answer = send(router.clone(), request()).await;
         if answer.status == status {
             return answer;
         }
@@ -98,7 +111,7 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn a_body_that_does_not_say_how_long_it_is_ends_at_the_limit() {
     let web = Web::new().await;
-    let mut client = connect(&web);
+    let mut client = connect(web.router.clone());
     let head = format!(
         "POST /oauth/token HTTP/1.1\r\nHost: mail.example.org\r\nContent-Type: {FORM}\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
@@ -123,7 +136,7 @@ async fn a_body_that_stops_coming_is_not_waited_for() {
 #[tokio::test]
 async fn a_body_that_trickles_is_not_waited_for_either() {
     let web = Web::with(Limits { body: Duration::from_millis(300), ..Limits::default() }, |_| ()).await;
-    let mut client = connect(&web);
+    let mut client = connect(web.router.clone());
     let head = format!(
         "POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n"
     );
@@ -192,6 +205,39 @@ async fn all_addresses_together_have_only_so_many_places() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     drop(stalled);
     until(&web, other, StatusCode::BAD_REQUEST).await;
+}
+
+/// Anybody may send one, and each may cost a look at an issuer's keys: nobody waits for a place.
+#[tokio::test]
+async fn logout_tokens_have_a_few_places_of_their_own() {
+    const PATH: &str = "/oauth/backchannel-logout";
+    let folder = tempfile::tempdir().unwrap();
+    let config = validator::Config {
+        issuer: "https://mail.example.org".into(),
+        audience: "https://mail.example.org".into(),
+        cache_entries: 10,
+    };
+    let validator = Validator::new(&config, sqlite(folder.path()).await, ServerKey::generate().unwrap());
+    let router = web::router(Site { sign_outs: Some(Arc::new(validator)), ..site(None, Limits::default()) });
+    let logout = || {
+        let mut request = post(PATH, FORM, "logout_token=x");
+        request.extensions_mut().insert(caller("2001:db8::1"));
+        request
+    };
+    let mut held = Vec::new();
+    for _ in 0..7 {
+        held.push(stalled_at(router.clone(), PATH).await);
+    }
+    let answer =
+        timeout(Duration::from_secs(5), send(router.clone(), logout())).await.expect("a place is left");
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    held.push(stalled_at(router.clone(), PATH).await);
+    let refused = until_at(&router, logout, StatusCode::SERVICE_UNAVAILABLE);
+    timeout(Duration::from_secs(5), refused).await.expect("nobody waits");
+    let page = Request::get("/").body(Body::empty()).unwrap();
+    assert_eq!(send(router.clone(), page).await.status, StatusCode::OK);
+    drop(held);
+    until_at(&router, logout, StatusCode::BAD_REQUEST).await;
 }
 
 #[tokio::test]

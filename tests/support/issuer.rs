@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -46,6 +46,7 @@ pub(crate) struct HostileIssuer {
     script: Arc<Mutex<Script>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     is_away: Arc<AtomicBool>,
+    turned_away: Arc<AtomicUsize>,
     slow: Arc<Mutex<Duration>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -58,14 +59,16 @@ impl HostileIssuer {
         let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
         let (script, asked) = (Arc::new(Mutex::new(Script::new())), Arc::new(Mutex::new(Vec::new())));
         let (is_away, slow) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Duration::ZERO)));
-        let acceptor = acceptor(&files.server);
+        let turned_away = Arc::new(AtomicUsize::new(0));
+        let (acceptor, turned) = (acceptor(&files.server), Arc::clone(&turned_away));
         let shared = (Arc::clone(&script), Arc::clone(&asked), Arc::clone(&is_away), Arc::clone(&slow));
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (acceptor, shared) = (acceptor.clone(), shared.clone());
+                let (acceptor, shared, turned) = (acceptor.clone(), shared.clone(), Arc::clone(&turned));
                 tokio::spawn(async move {
                     let (script, asked, is_away, slow) = shared;
                     if is_away.load(Ordering::SeqCst) {
+                        turned.fetch_add(1, Ordering::SeqCst);
                         return;
                     }
                     let Ok(mut stream) = acceptor.accept(tcp).await else { return };
@@ -87,7 +90,7 @@ impl HostileIssuer {
             }
         });
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
-        let issuer = Self { folder, url, key, script, asked, is_away, slow, task };
+        let issuer = Self { folder, url, key, script, asked, is_away, turned_away, slow, task };
         issuer.say(
             "/.well-known/openid-configuration",
             &json!({
@@ -121,6 +124,11 @@ impl HostileIssuer {
     /// Connections are taken and dropped from now on, or no more.
     pub(crate) fn leave(&self, away: bool) {
         self.is_away.store(away, Ordering::SeqCst);
+    }
+
+    /// How many connections were dropped so.
+    pub(crate) fn turned_away(&self) -> usize {
+        self.turned_away.load(Ordering::SeqCst)
     }
 
     pub(crate) fn slow_down(&self, wait: Duration) {

@@ -57,6 +57,7 @@ pub(in crate::validator) struct Facts {
     pub(in crate::validator) client: ClientId,
     pub(in crate::validator) scope: Scope,
     pub(in crate::validator) certificate: Option<[u8; 32]>,
+    /// When it was made. Of one that does not say so, when its issuer last called it good, if that was asked.
     pub(in crate::validator) issued_at: Option<UnixTime>,
     pub(in crate::validator) expires_at: UnixTime,
     /// What names the user: the login name, or what a look-up finds it by.
@@ -122,13 +123,14 @@ pub(super) fn check(
     let (subject, session, certificate) = names(config, evidence, trace)?;
     required(config, evidence, trace)?;
     let person = person::read(config, evidence, trace)?;
+    let asked_at = (config.validate != Validate::Jwt).then_some(evidence.seen_at);
     Ok(Facts {
         subject,
         session,
         client,
         scope: scope(config, claims),
         certificate,
-        issued_at: time(claims, "iat").ok().flatten(),
+        issued_at: time(claims, "iat").ok().flatten().or(asked_at),
         expires_at,
         named: person.named,
         addresses: person.addresses,

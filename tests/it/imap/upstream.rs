@@ -337,6 +337,16 @@ mod start_tls {
     }
 
     #[test]
+    fn a_server_that_offers_nothing_behind_tls_is_not_logged_in_to_by_what_it_offered_in_clear() {
+        let clear = b"* OK [CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN SASL-IR] hi\r\n";
+        for behind in ["C OK done\r\n", "* CAPABILITY IMAP4rev1 LOGINDISABLED\r\nC OK done\r\n"] {
+            let said = run(starttls(), &[clear, b"S OK go\r\n", behind.as_bytes()]);
+            assert!(said.last().unwrap().starts_with("failed"), "{said:?}");
+            assert!(said.iter().all(|line| !line.starts_with("L ")), "{said:?}");
+        }
+    }
+
+    #[test]
     fn octets_behind_the_answer_are_an_attack() {
         for injected in ["*", "* CAPABILITY AUTH=PLAIN\r\n", "C OK\r\nL OK in\r\n"] {
             let said = run(starttls(), &[b"* OK hi\r\n", format!("S OK go\r\n{injected}").as_bytes()]);

@@ -22,6 +22,8 @@ login_name = "alice"
 login_name = "open@client.invalid"
 ["without-a-name"]
 mailboxes = ["alice@example.org"]
+["carol@example.org"]
+mailboxes = ["alice@example.org"]
 "#;
 
 struct Company {
@@ -67,6 +69,10 @@ async fn whom_the_look_up_does_not_know_is_not_allowed_and_the_token_is_not_to_b
     // Another case is another user; what can be no name is not looked up; an entry need not name anybody.
     for employee in ["4711 ", "47\r\n11", "4711\0", "", "without-a-name", ALICE] {
         company.house.is_not_for("imap", ALICE, &company.token(employee));
+    }
+    let nameless = company.token("carol@example.org");
+    for user in ["carol@example.org", ALICE] {
+        company.house.is_not_for("imap", user, &nameless);
     }
 }
 

@@ -138,6 +138,14 @@ async fn keys_outlive_an_outage_for_a_set_time_and_an_outage_is_no_wrong_token()
     house.ask(&token).await.unwrap();
     issuer.leave(true);
     house.validator.validate(&token, &IMAP, later(3000)).await.unwrap();
+    // Keys that nobody could read for so long say nothing of a new one: that is an outage too, and no stranger's doing.
+    let new = SigningKey::generate(Algorithm::Es256).unwrap();
+    let by_new =
+        sign_with(&new, "at+jwt", &but(&issuer, &json!({ "iat": NOW.0 + 3000, "exp": NOW.0 + 100_000 })));
+    for at in [3000, 3001, 3010] {
+        let error = house.validator.validate(&by_new, &IMAP, later(at)).await.unwrap_err();
+        assert!(matches!(error, Rejection::Unreachable(_)), "{at}: {error:?}");
+    }
     let error = house.validator.validate(&token, &IMAP, later(3700)).await.unwrap_err();
     assert!(matches!(error, Rejection::Unreachable(_)), "{error:?}");
     issuer.leave(false);

@@ -2,6 +2,7 @@
 
 mod asked;
 mod authenticated;
+mod ended;
 mod jwt;
 mod person;
 mod rotation;
@@ -11,14 +12,14 @@ use std::sync::Arc;
 
 use bearward::{
     model::{Principal, Protocol, Secret, UnixTime},
-    store::{self, Location, Store},
+    store::Store,
     token::ServerKey,
     validator::{Config, Rejection, Request, TrustedIssuer, Validator, trusted},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::HostileIssuer;
+use crate::{hooked::Hooked, store::sqlite, support::HostileIssuer};
 
 const OWN: &str = "https://mail.example.org";
 const AUDIENCE: &str = "imap.example.org";
@@ -34,9 +35,18 @@ struct House {
 impl House {
     async fn trusting(configs: Vec<trusted::Config>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(folder.path().join("store.db"));
-        let config = store::Config { location, poll_interval: std::time::Duration::from_secs(1) };
-        let store = store::open(&config).await.unwrap();
+        let store = sqlite(folder.path()).await;
+        Self::over(folder, store, configs)
+    }
+
+    /// Over a store that can be down.
+    async fn hooked(configs: Vec<trusted::Config>) -> (Arc<Hooked>, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Hooked::over(folder.path()).await);
+        (Arc::clone(&store), Self::over(folder, store, configs))
+    }
+
+    fn over(folder: TempDir, store: Arc<dyn Store>, configs: Vec<trusted::Config>) -> Self {
         let issuers = configs.into_iter().map(|config| TrustedIssuer::new(config, None).unwrap()).collect();
         let settings = Config { issuer: OWN.into(), audience: OWN.into(), cache_entries: 10 };
         let validator = Validator::new(&settings, Arc::clone(&store), ServerKey::generate().unwrap());

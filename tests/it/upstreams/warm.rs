@@ -120,3 +120,21 @@ fn a_connection_that_died_behind_tls_is_not_used() {
         }
     }
 }
+
+/// A drained server, or one that fails, would log nobody in: what waits there is given back.
+#[test]
+fn nothing_waits_with_a_server_that_is_drained_and_again_once_it_is_not() {
+    let upstream = Upstream::start(taking("imap", Vec::new()));
+    let port = upstream.port();
+    let serve = Serve::start(&format!("imap = [\"imap://127.0.0.1:{port}\"]\nwarm = 1\n{MASTER}"));
+    until_warm(&serve, 1);
+    serve.succeed(&["backend", "drain", "main"], "");
+    until_warm(&serve, 0);
+    upstream.got("Q LOGOUT\r\n");
+    let before = upstream.connections();
+    // It is looked after every second.
+    wait(Duration::from_millis(2500));
+    assert_eq!(upstream.connections(), before);
+    serve.succeed(&["backend", "resume", "main"], "");
+    until_warm(&serve, 1);
+}
