@@ -123,6 +123,13 @@ async fn change_step(transaction: &mut Transaction, change: Change) -> Result<Op
         .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
+    if end_grants {
+        query("DELETE FROM account_sessions WHERE login = ?1")
+            .bind(login.as_str())
+            .execute(transaction.writing().await?)
+            .await
+            .map_err(fault)?;
+    }
     Ok(Some(true))
 }
 
@@ -139,10 +146,14 @@ async fn remove(
     if !grant::revoke_step(transaction, whose, RevocationReason::UserRemoved, at).await? {
         return Ok(None);
     }
-    query("DELETE FROM users WHERE login = $1; DELETE FROM consents WHERE user = $1")
-        .bind(login.as_str())
-        .execute(transaction.writing().await?)
-        .await
-        .map_err(fault)?;
+    query(
+        "DELETE FROM users WHERE login = $1; DELETE FROM consents WHERE user = $1;
+         DELETE FROM sign_ins WHERE login = $1; DELETE FROM browsers WHERE login = $1;
+         DELETE FROM account_sessions WHERE login = $1",
+    )
+    .bind(login.as_str())
+    .execute(transaction.writing().await?)
+    .await
+    .map_err(fault)?;
     Ok(Some(Ended::Now))
 }
