@@ -15,7 +15,7 @@ use crate::{
     admin::BindError,
     directory::{
         self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, OpenIdProvider,
-        OutsideDirectory, PasswordCheck, SecretError, Secrets,
+        OutsideDirectory, PasswordCheck, SecretError, Secrets, SignInLog,
     },
     http::HttpError,
     issuer::{Issuer, IssuerError},
@@ -127,7 +127,10 @@ impl Parts {
         let backends = Arc::new(backends.with_lookups(lookups.clone()));
         let issuer =
             Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now());
-        let issuer = with_people(issuer.await?, &config.directory, &backends, &store)?;
+        let sign_in_log = SignInLog::start(Arc::clone(&store));
+        let issuer = with_people(issuer.await?, &config.directory, &backends, &store)?
+            .with_sign_in_log(Arc::clone(&sign_in_log))
+            .with_mailboxes(Arc::new(BackendDirectory::new(Arc::clone(&backends))));
         let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
         let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS, &lookups)?);
         let shared = Arc::new(Shared {
@@ -140,6 +143,7 @@ impl Parts {
             backends,
             lookups,
             secrets,
+            sign_in_log: Some(sign_in_log),
             registry: Arc::new(Registry::default()),
             metrics,
             drain: CancellationToken::new(),
@@ -214,6 +218,7 @@ impl Parts {
                 .then(|| Arc::clone(&self.shared.validator)),
             trusted: self.config.trusted.iter().map(|issuer| Arc::clone(&issuer.url)).collect(),
             endpoints: self.config.listeners.iter().filter_map(endpoint).collect(),
+            sessions: Arc::clone(&self.shared.registry),
             limits: web::Limits::default(),
             metrics: Arc::clone(&self.shared.metrics),
         })

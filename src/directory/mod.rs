@@ -15,6 +15,7 @@ mod hashing;
 mod openid;
 mod outside;
 mod secrets;
+mod sign_in_log;
 
 pub use backend::BackendDirectory;
 pub use built_in::BuiltInDirectory;
@@ -25,6 +26,10 @@ pub use outside::{
     Redemption, Return,
 };
 pub use secrets::{SecretError, Secrets};
+pub use sign_in_log::SignInLog;
+
+/// For rooms that know directories and not the store.
+pub use crate::store::{Place, SignInBy, SignInNote, SignInResult};
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -14,7 +14,7 @@ use super::{
     sign_in::{SignedIn, sign_in, spoiled},
 };
 use crate::{
-    directory::Secrets,
+    directory::{Secrets, SignInLog},
     limits,
     lookup::Lookups,
     model::{Protocol, SessionId},
@@ -48,6 +48,8 @@ pub struct Shared {
     pub lookups: Lookups,
     /// Passwords of users at mail servers that the store keeps.
     pub secrets: Arc<Secrets>,
+    /// Where it is noted who has signed in, for users to see.
+    pub sign_in_log: Option<Arc<SignInLog>>,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Figures.

@@ -13,7 +13,7 @@ use super::{
     registry::{Bound, Entry},
 };
 use crate::{
-    directory::SecretError,
+    directory::{Place, SecretError, SignInBy, SignInNote, SignInResult},
     lookup::LookupError,
     model::{Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Guard, Refusal, RefusalKind},
@@ -124,6 +124,7 @@ async fn attempt_sign_in(
 ) -> Result<SignedIn, Denied> {
     let now = UnixTime::now();
     let entry = shared.registry.enter(connection.id, connection.protocol, connection.peer.ip(), now);
+    entry.program_is(attempt.client_software.as_deref());
     let (principal, seen) = validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
@@ -163,8 +164,24 @@ async fn attempt_sign_in(
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
+    note(shared, &entry, &principal, now);
     let guard = guards::choose(connection.protocol, &upstream.ready, submission, senders);
     Ok(SignedIn { entry, upstream, guard })
+}
+
+/// Notes for the user to see that somebody has signed in as them.
+fn note(shared: &Shared, entry: &Entry, principal: &Principal, now: UnixTime) {
+    let Some(log) = &shared.sign_in_log else { return };
+    let live = entry.live();
+    let by = SignInBy {
+        address: live.client_ip,
+        client: Some(principal.client.to_string()),
+        program: live.program().map(str::to_owned),
+        browser: None,
+        grant: principal.right.grant(),
+    };
+    let (user, place) = (principal.login.clone(), Place::Mail(live.protocol));
+    log.note(SignInNote { user, at: now, place, result: SignInResult::Ok(by) });
 }
 
 /// Whose addresses a client may send from is not known: it must not be told that its token is to blame.

@@ -12,8 +12,9 @@ use tokio::{
 };
 
 use crate::{
-    directory::{OutsideDirectory, PasswordCheck},
+    directory::{OutsideDirectory, PasswordCheck, Place, SignInBy, SignInLog, SignInNote, SignInResult},
     limits::{SignInConfig, SignInLimits},
+    model::{Login, UnixTime},
 };
 
 /// Passwords that wait for their turn; more are turned away at once.
@@ -27,6 +28,9 @@ pub(in crate::issuer) struct SignIns {
     directory: Option<Arc<dyn PasswordCheck>>,
     /// Where people may sign in instead.
     outside: Option<Arc<OutsideDirectory>>,
+    /// Where their mailboxes are.
+    mailboxes: Option<Arc<dyn PasswordCheck>>,
+    log: Option<Arc<SignInLog>>,
     pub(super) limits: SignInLimits,
     waiting: Semaphore,
     strangers: Semaphore,
@@ -49,6 +53,8 @@ impl SignIns {
         Self {
             directory: None,
             outside: None,
+            mailboxes: None,
+            log: None,
             limits: SignInLimits::new(config),
             waiting: Semaphore::new(WAITING),
             strangers: Semaphore::new(at_once),
@@ -65,6 +71,25 @@ impl SignIns {
 
     pub(super) fn ask_outside(&mut self, outside: Arc<OutsideDirectory>) {
         self.outside = Some(outside);
+    }
+
+    pub(super) fn log_in_at(&mut self, mailboxes: Arc<dyn PasswordCheck>) {
+        self.mailboxes = Some(mailboxes);
+    }
+
+    pub(super) fn write_to(&mut self, log: Arc<SignInLog>) {
+        self.log = Some(log);
+    }
+
+    pub(super) fn mailboxes(&self) -> Option<&dyn PasswordCheck> {
+        self.mailboxes.as_deref()
+    }
+
+    /// Notes for the user to see that somebody got in, or that nobody did.
+    pub(super) fn note(&self, user: &Login, by: Option<SignInBy>, at: UnixTime) {
+        let Some(log) = &self.log else { return };
+        let result = by.map_or(SignInResult::Failed, SignInResult::Ok);
+        log.note(SignInNote { user: user.clone(), at, place: Place::Page, result });
     }
 
     pub(super) fn outside(&self) -> Option<&OutsideDirectory> {
