@@ -132,11 +132,11 @@ pub(super) const ENGLISH: Messages = Messages {
         networks: "Only from",
         ends: "Ends",
         disconnect: "Disconnect now",
-        disconnect_what: Sentence("Disconnect {} now"),
+        disconnect_what: Sentence("Disconnect now: {}"),
         sessions: "Connected now",
         active: "Last active",
         close: "Close",
-        close_what: Sentence("Close the connection {}"),
+        close_what: Sentence("Close: {}"),
 
         make_title: "New app password",
         make_why: "For a mail program, a printer or a scanner that cannot sign in on a page like this. It works for this \

@@ -138,11 +138,11 @@ pub(super) const GERMAN: Messages = Messages {
         networks: "Nur von",
         ends: "Endet",
         disconnect: "Jetzt trennen",
-        disconnect_what: Sentence("{} jetzt trennen"),
+        disconnect_what: Sentence("Jetzt trennen: {}"),
         sessions: "Jetzt verbunden",
         active: "Zuletzt aktiv",
         close: "Schließen",
-        close_what: Sentence("Die Verbindung {} schließen"),
+        close_what: Sentence("Schließen: {}"),
 
         make_title: "Neues App-Passwort",
         make_why: "Für ein Mailprogramm, einen Drucker oder einen Scanner, der sich nicht auf einer Seite wie dieser \
