@@ -6,7 +6,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Parts, recheck};
-use crate::model::{Protocol, UnixTime};
+use crate::{
+    model::{Protocol, UnixTime},
+    session::PasswordMode,
+};
 
 /// How often sessions are looked at for expiry and silence.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -35,6 +38,7 @@ pub(super) fn start(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTr
     run.every(SWEEP, |parts| async move { sweep(&parts) });
     tasks.spawn(follow_revocations(Arc::clone(parts), stop.clone()));
     tasks.spawn(recheck::follow(Arc::clone(parts), stop.clone()));
+    run.every(SWEEP, |parts| async move { write_uses(&parts, false).await });
     run.every(CERTIFICATES, |parts| async move {
         if parts.certificates.changed_on_disk() {
             reload_certificates(&parts);
@@ -131,7 +135,26 @@ async fn follow_revocations(parts: Arc<Parts>, stop: CancellationToken) {
             Ok(fresh) => fresh.into_iter().for_each(|revocation| parts.end(revocation.what)),
             Err(error) => tracing::warn!(%error, "revocations cannot be read; trying again"),
         }
+        watch_app_passwords(&parts).await;
         sleep(BREATH).await;
+    }
+}
+
+/// Learns whether anybody has an app password: passwords are offered from the first one on.
+pub(super) async fn watch_app_passwords(parts: &Parts) {
+    if !parts.shared.config.passwords.knows(PasswordMode::App) {
+        return;
+    }
+    match parts.store.has_app_passwords(UnixTime::now()).await {
+        Ok(has) => parts.shared.passwords.set_app_passwords(has),
+        Err(error) => tracing::debug!(%error, "whether there are app passwords cannot be read; later"),
+    }
+}
+
+/// Writes when app passwords were used last.
+pub(super) async fn write_uses(parts: &Parts, is_last: bool) {
+    if let Err(error) = parts.shared.validator.write_uses(UnixTime::now(), is_last).await {
+        tracing::debug!(%error, "the last use of app passwords cannot be written; later");
     }
 }
 

@@ -27,6 +27,7 @@ pub async fn serve(config: Config, ready: impl FnOnce()) -> Result<(), AppError>
     let parts = Arc::new(Box::pin(Parts::build(config)).await?);
     let sockets = Sockets::bind(&parts)?;
     housekeeping::first_probe(&parts).await;
+    housekeeping::watch_app_passwords(&parts).await;
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -146,6 +147,7 @@ async fn drain(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTracker
         sleep(DRAIN_STEP).await;
     }
     let _ = tokio::time::timeout(LAST_WORDS, tasks.wait()).await;
+    housekeeping::write_uses(parts, true).await;
     tracing::info!(ended, "stopped");
 }
 

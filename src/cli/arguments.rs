@@ -1,13 +1,13 @@
 //! What may be typed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config,
     issuer::{AuthMethod, GrantType},
-    model::{ClientId, GrantId, InvalidLogin, Login, Protocol, Scope, SessionId},
+    model::{ClientId, GrantId, InvalidLogin, Login, Network, Protocol, Scope, SessionId},
 };
 
 /// Lets mail clients sign in to unmodified mail servers with OAuth bearer tokens.
@@ -56,6 +56,9 @@ pub(super) enum Command {
     /// Passwords of users at mail servers with login = "secret"
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Passwords of their own for programs that know no OAuth
+    #[command(subcommand)]
+    AppPassword(AppPasswordCommand),
     /// Show or end what users allowed clients
     #[command(subcommand)]
     Grant(GrantCommand),
@@ -97,6 +100,9 @@ pub(super) struct Explain {
     /// The protocol it is used on: imap, pop3 or smtp
     #[arg(long, default_value = "imap", value_parser = protocol)]
     pub(super) protocol: Protocol,
+    /// The address it is used from, which app passwords may be bound to
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) client_ip: Option<IpAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -407,6 +413,45 @@ pub(super) struct Servers {
 fn servers(text: &str) -> Result<Servers, String> {
     let (backend, server) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
     Ok(Servers { backend: backend.to_owned(), server: server.map(str::to_owned) })
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AppPasswordCommand {
+    /// Make an app password and print it; nobody can print it again
+    Add(Box<AddAppPassword>),
+    /// Show app passwords
+    List {
+        /// Those of one user
+        #[arg(long, value_parser = login)]
+        user: Option<Login>,
+    },
+    /// End an app password, and the sessions that were signed in to with it
+    Remove {
+        /// Its identifier, as `list` shows it
+        id: GrantId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddAppPassword {
+    /// Whose it is
+    #[arg(long, value_parser = login)]
+    pub(super) user: Login,
+    /// What to call it, such as the program that it is for
+    #[arg(long)]
+    pub(super) name: String,
+    /// What it is for: imap, smtp, pop3, sieve; smtp alone makes one that can only send [default: all of them]
+    #[arg(long, value_delimiter = ',', value_parser = protocol)]
+    pub(super) protocols: Vec<Protocol>,
+    /// A network that it may be used from, such as 10.0.0.0/8; may be given several times [default: everywhere]
+    #[arg(long, value_name = "CIDR")]
+    pub(super) network: Vec<Network>,
+    /// How long it works, such as 90d [default: until it is removed]
+    #[arg(long, value_parser = config::duration)]
+    pub(super) expires: Option<Duration>,
+    /// Read the mailbox password from standard input
+    #[arg(long)]
+    pub(super) password_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]

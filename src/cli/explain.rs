@@ -18,27 +18,31 @@ use crate::{
     },
     telemetry::Clean,
     upstream::Login,
-    validator::{Explanation, Request, Step, StepResult, Validator},
+    validator::{Explanation, Presented, Request, Step, StepResult, Validator},
 };
 
 /// `explain`: the decision that a token or a SASL response would get.
 pub(super) async fn run(command: Explain, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     let config = open::load(file)?;
-    let protocol = command.protocol;
+    let request = Request { client: command.client_ip, ..Request::new(command.protocol) };
     let explanation = match (command.presented.token, command.presented.sasl) {
-        (Some(token), _) => decide(&config, protocol, &argument(token)?, None).await?,
+        (Some(token), _) => decide(&config, &argument(token)?, &request).await?,
         (None, sasl) => {
             let response = argument(sasl.unwrap_or_default())?;
             let (step, credentials) = read(response.expose(), config.limits.sasl_response);
             match credentials {
                 Ok(Credentials::Bearer { token, authzid }) => {
-                    let mut decided = decide(&config, protocol, &token, authzid.as_deref()).await?;
+                    let request = Request { authzid: authzid.as_deref(), ..request };
+                    let mut decided = decide(&config, &token, &request).await?;
                     decided.steps.insert(0, step);
                     decided
                 }
-                Ok(Credentials::Password { .. }) => {
-                    let refused = bad("passwords", "passwords.mode lets no password in".to_owned());
-                    refusal(Outcome::Policy, vec![step, refused])
+                Ok(Credentials::Password { authzid, login, password }) => {
+                    let request = Request { authzid: authzid.as_deref(), ..request };
+                    let presented = Presented { login: &login, password: &password };
+                    let mut decided = decide_password(&config, &presented, &request).await?;
+                    decided.steps.insert(0, step);
+                    decided
                 }
                 Err(()) => refusal(Outcome::ProtocolError, vec![step]),
             }
@@ -48,16 +52,32 @@ pub(super) async fn run(command: Explain, file: Option<&Path>, output: Output) -
     Ok(())
 }
 
-async fn decide(
-    config: &Config,
-    protocol: Protocol,
-    token: &Secret,
-    authzid: Option<&str>,
-) -> Result<Explanation, Failure> {
-    let request = Request { authzid, ..Request::new(protocol) };
-    let mut explanation = validator(config).await?.explain(token, &request, UnixTime::now()).await;
+async fn decide(config: &Config, token: &Secret, request: &Request<'_>) -> Result<Explanation, Failure> {
+    let mut explanation = validator(config).await?.explain(token, request, UnixTime::now()).await;
     if explanation.outcome == Outcome::Ok {
-        add_route(config, protocol, &mut explanation).await;
+        add_route(config, request.protocol, &mut explanation).await;
+    }
+    Ok(explanation)
+}
+
+/// The same for a password. Whether a mailbox password is right would have to be tried, and that counts.
+async fn decide_password(
+    config: &Config,
+    presented: &Presented<'_>,
+    request: &Request<'_>,
+) -> Result<Explanation, Failure> {
+    let policy = &config.session.passwords;
+    if !policy.takes_any() {
+        let refused = bad("passwords", "passwords.mode lets no password in".to_owned());
+        return Ok(refusal(Outcome::Policy, vec![refused]));
+    }
+    let validator = validator(config).await?;
+    let mut explanation = validator.explain_password(presented, request, UnixTime::now()).await;
+    if explanation.outcome == Outcome::Ok {
+        add_route(config, request.protocol, &mut explanation).await;
+    } else if explanation.user.is_none() && policy.takes_mailbox_passwords() {
+        let detail = "it is no app password that is known; where passwords.mode = \"backend\" the mail server is asked";
+        explanation.steps.push(bad("passwords", detail.to_owned()));
     }
     Ok(explanation)
 }

@@ -4,6 +4,7 @@
 //! Exit status: 0 done, 1 it failed, 2 wrong usage or configuration. Only [`output`] writes to standard output, so
 //! that a closed pipe is no fault and nothing else is mixed in.
 
+mod app_password;
 mod arguments;
 mod backend;
 mod check;
@@ -14,6 +15,7 @@ mod explain;
 mod failure;
 mod grant;
 mod key;
+mod mailbox;
 mod open;
 mod output;
 mod secret;
@@ -57,6 +59,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn dispatch(arguments: Arguments, output: Output) -> Result<(), Failure> {
     let file = arguments.config.as_deref();
     match arguments.command {
+        Command::AppPassword(command) => app_password::run(command, file, output).await,
         Command::Check { offline } => check::run(offline, file, output).await,
         Command::Explain(command) => explain::run(command, file, output).await,
         Command::Grant(command) => grant::run(command, file, output).await,

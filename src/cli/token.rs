@@ -1,24 +1,18 @@
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    path::Path,
-    sync::Arc,
-};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::{
     Failure, Output,
     arguments::{Issue, TokenCommand},
-    device, explain, open,
+    device, explain,
+    mailbox::mailbox_passwords,
+    open,
 };
 use crate::{
     app::Config,
-    directory::{BackendDirectory, CheckError, PasswordCheck},
     issuer::{Issuer, IssuerError, MintRequest, Minted},
-    lookup::Lookups,
-    model::{Login, Scope, Secret, UnixTime},
-    telemetry::Metrics,
-    upstream::{self, Backends},
+    model::{Login, Scope, UnixTime},
 };
 
 pub(super) async fn run(command: TokenCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
@@ -61,29 +55,7 @@ fn print(minted: &Minted, output: Output) -> Result<(), Failure> {
 }
 
 async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
-    let backends = open::backends_of(config, &issue.user).await?;
-    if backends.is_empty() {
-        return Err(Failure::failed(format!("no route leads {} to a mail server", issue.user))
-            .help("add a [[route]] for the domain or the user"));
-    }
-    let sealed: Vec<Arc<str>> = backends
-        .into_iter()
-        .filter(|backend| matches!(backend.login, upstream::Login::Sealed))
-        .map(|backend| Arc::clone(&backend.name))
-        .collect();
-    let mut passwords = Vec::new();
-    match (sealed.is_empty(), issue.password_stdin) {
-        (false, true) => {
-            let password = open::secret_from_stdin()?;
-            verify(config, &issue.user, &password).await?;
-            passwords.extend(sealed.iter().map(|backend| (Arc::clone(backend), password.clone())));
-        }
-        (true, true) => {
-            open::warn("no backend of this user logs in with the mailbox password; it is not kept")
-        }
-        // The issuer says that the password is missing, and for which backend.
-        (_, false) => {}
-    }
+    let mailbox = mailbox_passwords(config, &issue.user, issue.password_stdin).await?;
     let (store, key) = open::store(config).await?;
     let now = UnixTime::now();
     let issuer = Issuer::new(config.issuer.clone(), store, key, now).await.map_err(Failure::failed)?;
@@ -92,34 +64,14 @@ async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
         client: issue.client,
         scope: issue.scope,
         lifetime: issue.lifetime,
-        sealed_backends: sealed,
+        sealed_backends: mailbox.sealed_backends,
         with_refresh_token: false,
-        passwords,
+        passwords: mailbox.passwords,
     };
     issuer.mint(request, now).await.map_err(failure)
 }
 
-/// Asks the mail server. An outage is no wrong password: the token is made, and the person told.
-async fn verify(config: &Config, user: &Login, password: &Secret) -> Result<(), Failure> {
-    let metrics = Arc::new(Metrics::new());
-    let backends = Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics);
-    let lookups = Lookups::new(&config.lookups).map_err(Failure::failed)?;
-    let backends = backends.map_err(Failure::failed)?.with_lookups(lookups);
-    let directory = BackendDirectory::new(Arc::new(backends));
-    let here = IpAddr::from(Ipv4Addr::LOCALHOST);
-    match directory.check(user, password, here).await {
-        Ok(_) => Ok(()),
-        Err(CheckError::Unknown | CheckError::Wrong) => {
-            Err(Failure::failed(format!("the mail server does not take this password for {user}")))
-        }
-        Err(error @ (CheckError::NoRoute | CheckError::Operator(_) | CheckError::Unavailable(_))) => {
-            open::warn(&format!("the password was not verified: {error}"));
-            Ok(())
-        }
-    }
-}
-
-fn failure(error: IssuerError) -> Failure {
+pub(super) fn failure(error: IssuerError) -> Failure {
     match error {
         IssuerError::PasswordRequired(_) => {
             Failure::failed(error).help("give the mailbox password on standard input with --password-stdin")

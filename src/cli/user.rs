@@ -13,6 +13,7 @@ use crate::{
     directory::Hashing,
     model::{Login, Secret, UnixTime},
     store::{Ended, Store, StoreError, UserRecord},
+    validator::password_key,
 };
 
 /// Octets of a password that is made here: 128 bits in base64url.
@@ -38,12 +39,14 @@ pub(super) async fn run(command: UserCommand, file: Option<&Path>, output: Outpu
             if !changed.map_err(Failure::failed)? {
                 return Err(unknown(&login));
             }
+            end_password_sessions(&*store, &login).await?;
             open::tell_running(&config).await;
             done(output, &login, "changed", shown.as_ref())
         }
         UserCommand::Remove { login } => {
             match store.remove_user(&login, UnixTime::now()).await.map_err(Failure::failed)? {
                 Ended::Now => {
+                    end_password_sessions(&*store, &login).await?;
                     open::tell_running(&config).await;
                     done(output, &login, "removed", None)
                 }
@@ -51,6 +54,11 @@ pub(super) async fn run(command: UserCommand, file: Option<&Path>, output: Outpu
             }
         }
     }
+}
+
+/// Ends the sessions that were signed in to with the password, on every node.
+async fn end_password_sessions(store: &dyn Store, login: &Login) -> Result<(), Failure> {
+    store.end_outside(&password_key(login), UnixTime::now()).await.map_err(Failure::failed)
 }
 
 async fn add(store: &dyn Store, login: &Login, password: &Secret) -> Result<(), Failure> {

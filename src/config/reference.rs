@@ -89,7 +89,7 @@ const SECTIONS: &[Section] = &[
             ("bind", D),
             ("tls", D),
             ("allow_cleartext", E("false")),
-            ("mechanisms", E("[\"OAUTHBEARER\", \"XOAUTH2\"]")),
+            ("mechanisms", E("[\"OAUTHBEARER\", \"XOAUTH2\", \"PLAIN\", \"LOGIN\"]")),
             ("client_certificates", E("false")),
             ("proxy_protocol_from", E("[\"10.0.0.0/8\"]")),
         ],
@@ -272,6 +272,17 @@ const SECTIONS: &[Section] = &[
     section("[directory]", "Directory", &[("source", D)]),
     oidc::SECTION,
     section("[passwords]", "Passwords", &[("mode", D)]),
+    example(
+        "[[passwords.override]]",
+        "PasswordOverride",
+        &[
+            ("network", S("[\"10.0.3.0/24\"]")),
+            ("listener", S("[\"[::]:465\"]")),
+            ("user", S("[\"scanner@example.org\"]")),
+            ("domain", S("[\"example.org\"]")),
+            ("mode", S("\"backend\"")),
+        ],
+    ),
     section("[session]", "Session", &[("on_token_expiry", D), ("expiry_grace", D), ("drain_timeout", D)]),
     section(
         "[submission]",

@@ -4,7 +4,7 @@
 use super::{
     ConfigError,
     document::Document,
-    raw::{DirectorySource, PasswordMode, Root},
+    raw::{DirectorySource, Root},
 };
 
 /// Refuses the first key whose value asks for something that this version cannot do.
@@ -26,9 +26,6 @@ pub(super) fn refuse(document: &Document<'_>, raw: &Root) -> Result<(), ConfigEr
     };
     if !raw.directory.source.iter().all(is_built) {
         return not_yet("directory.source", "a source other than \"backend\", \"store\" and \"oidc\"");
-    }
-    if raw.passwords.mode == PasswordMode::Backend {
-        return not_yet("passwords.mode", "passwords.mode = \"backend\"");
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod built_in;
 mod hashing;
 mod openid;
 mod outside;
+mod pace;
 mod secrets;
 mod sign_in_log;
 
@@ -25,6 +26,7 @@ pub use outside::{
     Departure, Front, Identity, OutsideDirectory, OutsideError, OutsidePerson, OutsidePrompt, Provider,
     Redemption, Return,
 };
+pub use pace::Pace;
 pub use secrets::{SecretError, Secrets};
 pub use sign_in_log::SignInLog;
 
@@ -36,7 +38,10 @@ use std::{net::IpAddr, sync::Arc};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::model::{Login, Secret};
+use crate::{
+    limits::SignInLimits,
+    model::{Login, Secret},
+};
 
 /// `[directory]` of the configuration.
 #[derive(Clone, Debug)]
@@ -118,6 +123,24 @@ pub trait PasswordCheck: Send + Sync {
             | CheckError::Unavailable(_)
             | CheckError::Wrong => error,
         })
+    }
+}
+
+/// Who knows the passwords, and what holds guessing down. Everybody who takes passwords shares the last two.
+#[derive(Clone)]
+pub struct PasswordGuard {
+    /// Who knows the passwords.
+    pub directory: Option<Arc<dyn PasswordCheck>>,
+    /// How often one may be tried.
+    pub limits: SignInLimits,
+    /// When a wrong one is answered.
+    pub pace: Arc<Pace>,
+}
+
+/// Without what it counts.
+impl std::fmt::Debug for PasswordGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PasswordGuard").field("pace", &self.pace).finish_non_exhaustive()
     }
 }
 

@@ -12,6 +12,11 @@ pub enum Right {
         /// The token's row.
         token: TokenHash,
     },
+    /// The mailbox password itself.
+    Password {
+        /// Under which it is told that the user was removed, or that their password was changed.
+        key: TokenHash,
+    },
     /// A token of another issuer, of which only that issuer knows whether it was revoked.
     Outside(Outside),
 }
@@ -36,7 +41,7 @@ impl Right {
     pub const fn grant(&self) -> Option<GrantId> {
         match self {
             Self::Grant { grant, .. } => Some(*grant),
-            Self::Outside(_) => None,
+            Self::Outside(_) | Self::Password { .. } => None,
         }
     }
 }
@@ -47,6 +52,7 @@ impl fmt::Display for Right {
         match self {
             Self::Grant { grant, .. } => grant.fmt(f),
             Self::Outside(outside) => write!(f, "a token of {}", outside.issuer),
+            Self::Password { .. } => f.write_str("the mailbox password"),
         }
     }
 }

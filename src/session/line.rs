@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     Config,
     issuers::Issuers,
+    password::Passwords,
     registry::Registry,
     sign_in::{SignedIn, sign_in, spoiled},
 };
@@ -50,6 +51,8 @@ pub struct Shared {
     pub secrets: Arc<Secrets>,
     /// Where it is noted who has signed in, for users to see.
     pub sign_in_log: Option<Arc<SignInLog>>,
+    /// Which passwords are taken, and what holds guessing down.
+    pub passwords: Passwords,
     /// Live sessions.
     pub registry: Arc<Registry>,
     /// Figures.
@@ -361,7 +364,7 @@ fn front_config(shared: &Shared, connection: &Connection) -> FrontConfig {
             ListenerTls::None => TlsState::Clear,
             ListenerTls::StartTls => TlsState::ClearStartTls,
         },
-        mechanisms: listener.mechanisms.clone().into(),
+        mechanisms: shared.passwords.mechanisms(&shared.config.passwords, listener, connection.peer.ip()),
         offer: shared.backends.offer(connection.protocol),
         line_limit: shared.limits.pre_auth_line,
         sasl_limit: shared.limits.sasl_response,

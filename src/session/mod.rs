@@ -8,7 +8,8 @@
 //!   upstream login, so that no revocation falls between;
 //! - whoever ends a session (revocation, operator, drain, a client that leaves) ends the wait for its mail server too;
 //! - a token that is not good never causes a connection to a mail server;
-//! - an outage is answered as temporary and never as a wrong credential.
+//! - an outage is answered as temporary and never as a wrong credential;
+//! - a password is counted before any mail server hears it, and breaking off wins nothing.
 //!
 //! This room must not parse a protocol and must not decide about tokens.
 
@@ -16,11 +17,15 @@ mod account;
 mod guards;
 mod issuers;
 mod line;
+mod password;
+mod policy;
 mod registry;
 mod sign_in;
 
 pub use issuers::{Issuers, KnownIssuer};
 pub use line::{Front, Shared, run};
+pub use password::Passwords;
+pub use policy::{PasswordMode, PasswordOverride, PasswordPolicy};
 pub use registry::{Bound, Entry, Live, Registry};
 
 use std::{sync::Arc, time::Duration};
@@ -38,6 +43,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// What may be sent.
     pub submission: Submission,
+    /// Which passwords are taken.
+    pub passwords: PasswordPolicy,
 }
 
 /// `[submission]` of the configuration.

@@ -191,6 +191,7 @@ impl Bound {
         match &self.right {
             Right::Grant { token, .. } => token == key,
             Right::Outside(outside) => outside.keys.contains(key),
+            Right::Password { key: own } => own == key,
         }
     }
 }

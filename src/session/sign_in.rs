@@ -10,21 +10,24 @@ use super::{
     account::{AccountError, Sources, account},
     guards,
     line::{Connection, Shared},
+    password::{self, Guess},
     registry::{Bound, Entry},
 };
 use crate::{
     directory::{Place, SecretError, SignInBy, SignInNote, SignInResult},
     lookup::LookupError,
-    model::{Mechanism, Outcome, Principal, Right, UnixTime},
+    model::{self, ClientId, Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Guard, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
     upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteError, RouteKey},
-    validator::{PasswordRefusal, Rejection, Request, Seen, Verdict},
+    validator::{LastUse, PasswordRefusal, Presented, Rejection, Request, Seen, Verdict},
 };
 
 /// How many proxies may follow this one.
 const PROXY_TTL: u8 = 6;
+/// Characters kept of what a client calls itself.
+const MAX_SOFTWARE: usize = 128;
 
 /// A session that may relay.
 pub(super) struct SignedIn {
@@ -34,19 +37,31 @@ pub(super) struct SignedIn {
 }
 
 /// Why an attempt failed: what the client is told, and what the operator reads.
-struct Denied {
+pub(super) struct Denied {
     kind: RefusalKind,
     outcome: Outcome,
     detail: String,
 }
 
+pub(super) const fn denied(kind: RefusalKind, outcome: Outcome, detail: String) -> Denied {
+    Denied { kind, outcome, detail }
+}
+
+/// What is known of an attempt before a mail server is asked.
+pub(super) struct Validated {
+    pub(super) principal: Principal,
+    pub(super) seen: Seen,
+    /// A mailbox password that nobody has found right yet.
+    pub(super) guess: Option<Guess>,
+}
+
 /// What is known of an attempt when its event is written.
 #[derive(Default)]
-struct Trail {
-    user: Option<String>,
+pub(super) struct Trail {
+    pub(super) user: Option<String>,
     client_id: Option<String>,
     /// One of the configured ones, whatever the token says.
-    issuer: Option<Arc<str>>,
+    pub(super) issuer: Option<Arc<str>>,
     backend: Option<Arc<str>>,
 }
 
@@ -82,6 +97,9 @@ pub(super) async fn sign_in(
     };
     event.emit();
     shared.metrics.sign_in(&event);
+    if outcome == Outcome::InvalidToken && !mechanism.is_bearer() {
+        note_wrong_password(shared, connection, trail.user.as_deref());
+    }
     result.map_err(|denied| refusal(shared, connection, denied.kind, trail.user.as_deref()))
 }
 
@@ -125,16 +143,24 @@ async fn attempt_sign_in(
     let now = UnixTime::now();
     let entry = shared.registry.enter(connection.id, connection.protocol, connection.peer.ip(), now);
     entry.program_is(attempt.client_software.as_deref());
-    let (principal, seen) = validate(shared, connection, &attempt, trail, now).await?;
+    let Validated { mut principal, seen, mut guess } =
+        validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
     let mechanism = attempt.mechanism;
     let submission = &shared.config.submission;
     let lookup = submission.sender_lookup.as_deref().and_then(|name| shared.lookups.get(name));
     let client = connection.peer.ip();
-    let senders = guards::senders(submission, lookup.as_deref(), connection.protocol, &principal, client)
-        .await
-        .map_err(|error| senders_unknown(&error))?;
+    let senders =
+        guards::senders(submission, lookup.as_deref(), connection.protocol, &principal, client).await;
+    let senders = match senders {
+        Ok(senders) => senders,
+        Err(error) => {
+            password::spare(guess);
+            return Err(senders_unknown(&error));
+        }
+    };
+    let software = attempt.client_software.or_else(|| attempt.client_name.clone());
     let facts = ClientFacts {
         address: connection.peer,
         local: connection.local,
@@ -147,24 +173,41 @@ async fn attempt_sign_in(
         ttl: attempt.ttl.map_or(PROXY_TTL, |left| PROXY_TTL.min(left.saturating_sub(1))),
     };
     // Only this wait is cut short: what follows a mail server's answer is done to its end.
+    let who = (&mut principal, &mut guess, mechanism);
     let answered = tokio::select! {
         biased;
-        reason = entry.live().switch.thrown() => return Err(ended(reason)),
-        () = shared.drain.cancelled() => return Err(ended(EndReason::Drain)),
+        reason = entry.live().switch.thrown() => Err(ended(reason)),
+        () = shared.drain.cancelled() => Err(ended(EndReason::Drain)),
+        // A password counts as wrong then.
         () = left => return Err(client_left()),
-        answered = Box::pin(reach(shared, connection, (&entry, trail), (&principal, mechanism), facts)) => answered,
+        answered = Box::pin(reach(shared, connection, (&entry, trail), who, facts)) => answered,
     };
-    let (backend, answered) = answered?;
+    let (backend, answered) = match answered {
+        Ok(answered) => answered,
+        Err(denied) => {
+            password::spare(guess);
+            return Err(denied);
+        }
+    };
     let upstream = match answered {
         Ok(upstream) => upstream,
-        Err(error) => return Err(login_denied(shared, backend, &principal, error).await),
+        Err(error) => {
+            let error = password::judge(shared, guess, error).await?;
+            return Err(login_denied(shared, backend, &principal, error).await);
+        }
     };
+    if let Some(guess) = guess {
+        guess.right();
+    }
     entry.logged_in_at(Arc::clone(&upstream.server));
     if let (true, Right::Grant { grant, .. }) = (is_sealed(backend), &principal.right) {
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
     note(shared, &entry, &principal, now);
+    if principal.client == ClientId::app_password() {
+        shared.validator.note_use(&principal.right, last_use(connection, software));
+    }
     let guard = guards::choose(connection.protocol, &upstream.ready, submission, senders);
     Ok(SignedIn { entry, upstream, guard })
 }
@@ -182,6 +225,21 @@ fn note(shared: &Shared, entry: &Entry, principal: &Principal, now: UnixTime) {
     };
     let (user, place) = (principal.login.clone(), Place::Mail(live.protocol));
     log.note(SignInNote { user, at: now, place, result: SignInResult::Ok(by) });
+}
+
+/// Counts a wrong password for the user whose name was given, if there is one: whoever keeps the history knows.
+fn note_wrong_password(shared: &Shared, connection: &Connection, user: Option<&str>) {
+    let (Some(log), Some(user)) = (&shared.sign_in_log, user.and_then(|user| model::Login::parse(user).ok()))
+    else {
+        return;
+    };
+    let place = Place::Mail(connection.protocol);
+    log.note(SignInNote { user, at: UnixTime::now(), place, result: SignInResult::Failed });
+}
+
+fn last_use(connection: &Connection, software: Option<String>) -> LastUse {
+    let client = software.map(|software| software.chars().take(MAX_SOFTWARE).collect());
+    LastUse { at: UnixTime::now(), address: connection.peer.ip(), protocol: connection.protocol, client }
 }
 
 /// Whose addresses a client may send from is not known: it must not be told that its token is to blame.
@@ -203,7 +261,7 @@ async fn reach<'a>(
     shared: &'a Shared,
     connection: &Connection,
     (entry, trail): (&Entry, &mut Trail),
-    (principal, mechanism): (&Principal, Mechanism),
+    (principal, guess, mechanism): (&mut Principal, &mut Option<Guess>, Mechanism),
     facts: ClientFacts,
 ) -> Result<(&'a Arc<Backend>, Result<LoggedIn, LoginError>), Denied> {
     let (protocol, client) = (connection.protocol, connection.peer.ip());
@@ -214,8 +272,17 @@ async fn reach<'a>(
         protocol,
         client,
     };
-    let (backend, routed) = shared.backends.route(&key).await.map_err(|error| route_denied(&error))?;
+    let (backend, routed) = match shared.backends.route(&key).await {
+        Ok(routed) => routed,
+        Err(error) => {
+            return Err(match guess.take_if(|_| matches!(error, RouteError::NoRoute)) {
+                Some(guess) => guess.wrong(shared, false, error.to_string()).await,
+                None => route_denied(&error),
+            });
+        }
+    };
     trail.backend = Some(Arc::clone(&backend.config().name));
+    password::prove(shared, backend, principal, guess, client).await?;
     bind(shared, entry, principal, &backend.config().name, mechanism);
     let sources = Sources { lookups: &shared.lookups, secrets: &shared.secrets };
     let known = account(sources, backend, principal, routed, (protocol, client)).await;
@@ -229,34 +296,36 @@ async fn validate(
     attempt: &Attempt,
     trail: &mut Trail,
     now: UnixTime,
-) -> Result<(Principal, Seen), Denied> {
-    let (token, authzid) = match &attempt.credentials {
-        Credentials::Bearer { token, authzid } => (token, authzid.as_deref()),
-        Credentials::Password { login, .. } => {
-            trail.user = Some(login.clone());
-            let detail = "passwords are off (passwords.mode)".to_owned();
-            return Err(Denied { kind: RefusalKind::Policy, outcome: Outcome::Policy, detail });
-        }
-    };
-    trail.user = authzid.map(str::to_owned);
+) -> Result<Validated, Denied> {
+    let (Credentials::Bearer { authzid, .. } | Credentials::Password { authzid, .. }) = &attempt.credentials;
     let request = Request {
         protocol: connection.protocol,
-        authzid,
+        authzid: authzid.as_deref(),
         certificate: connection.certificate,
         sni: connection.sni.as_deref(),
         listener: Some(connection.front.listener.bind),
+        client: Some(connection.peer.ip()),
     };
+    let token = match &attempt.credentials {
+        Credentials::Bearer { token, .. } => token,
+        Credentials::Password { login, password, .. } => {
+            let presented = Presented { login, password };
+            return password::validate(shared, connection, &presented, &request, trail, now).await;
+        }
+    };
+    trail.user.clone_from(authzid);
     let validation = shared.validator.validate_noting(token, &request, now).await;
     let outcome = validation.result.as_ref().map_or_else(Rejection::outcome, |_| Outcome::Ok);
     shared.issuers.count(&validation.issuer, outcome, validation.cached);
     trail.issuer = Some(validation.issuer);
     match validation.result {
-        Ok(principal) => Ok((principal, validation.seen)),
-        Err(rejection) => {
-            let (kind, detail) = (rejection_kind(&rejection), rejection.to_string());
-            Err(Denied { kind, outcome, detail })
-        }
+        Ok(principal) => Ok(Validated { principal, seen: validation.seen, guess: None }),
+        Err(rejection) => Err(rejected(&rejection)),
     }
+}
+
+pub(super) fn rejected(rejection: &Rejection) -> Denied {
+    denied(rejection_kind(rejection), rejection.outcome(), rejection.to_string())
 }
 
 fn rejection_kind(rejection: &Rejection) -> RefusalKind {
@@ -266,7 +335,10 @@ fn rejection_kind(rejection: &Rejection) -> RefusalKind {
         | Rejection::Expired
         | Rejection::Revoked
         | Rejection::WrongAudience
-        | Rejection::BoundElsewhere => RefusalKind::InvalidToken,
+        | Rejection::BoundElsewhere
+        | Rejection::NotAppPassword
+        | Rejection::WrongNetwork
+        | Rejection::WrongUser => RefusalKind::InvalidToken,
         Rejection::InsufficientScope => RefusalKind::InsufficientScope,
         Rejection::NotAuthorized => RefusalKind::NotAuthorized,
         Rejection::Unavailable(_) | Rejection::Unreachable(_) => RefusalKind::Unavailable,
@@ -389,6 +461,7 @@ async fn login_denied(
         LoginError::Plan(PlanError::TokenRefused(_)) => {
             denied(RefusalKind::InvalidToken, Outcome::BackendRefused)
         }
+        LoginError::Plan(PlanError::NoToken(_)) => denied(RefusalKind::Policy, Outcome::Policy),
         LoginError::Plan(PlanError::Shared(_)) => denied(RefusalKind::NotAuthorized, Outcome::Policy),
         // The token is good, and another would change nothing: the operator keeps no password.
         LoginError::Plan(PlanError::NoSecret(_)) => denied(RefusalKind::OperatorFault, Outcome::Policy),
@@ -429,8 +502,11 @@ async fn refused_password(
 ) -> Denied {
     let now = UnixTime::now();
     let outcome = Outcome::BackendRefused;
-    let Right::Grant { grant, .. } = principal.right else {
-        return Denied { kind: RefusalKind::Unavailable, outcome, detail };
+    let grant = match &principal.right {
+        Right::Grant { grant, .. } => *grant,
+        Right::Outside(_) => return Denied { kind: RefusalKind::Unavailable, outcome, detail },
+        // Another directory has just found it right.
+        Right::Password { .. } => return Denied { kind: RefusalKind::InvalidToken, outcome, detail },
     };
     match shared.refusals.observe(grant, &backend.config().name, refusal, now) {
         Verdict::Temporary => Denied { kind: RefusalKind::Unavailable, outcome, detail },

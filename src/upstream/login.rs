@@ -16,6 +16,11 @@ pub enum PlanError {
     /// No password is kept for the user.
     #[error("no password is kept for this user of backend {0} (login = \"secret\")")]
     NoSecret(String),
+    /// The mail server wants a token, and the user presented a password.
+    #[error(
+        "backend {0} logs in with the user's token, and the user presented a password (login = \"bearer\")"
+    )]
+    NoToken(String),
     /// The mailbox is someone else's, and the user's own credential opens only the user's own.
     #[error(
         "backend {0} opens a mailbox with its owner's credential alone; shared_login_name would say how it opens \
@@ -62,6 +67,9 @@ pub(super) fn login_as(
         }),
         Login::Bearer(_) => {
             own_only()?;
+            if token.is_empty() {
+                return Err(PlanError::NoToken(config.name.to_string()));
+            }
             Ok(LoginAs::Bearer { user, token: token.clone() })
         }
         Login::External => Ok(LoginAs::External { user }),

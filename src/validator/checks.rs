@@ -10,8 +10,13 @@ use crate::{
 };
 
 /// That neither the token nor its grant has ended.
-pub(super) fn life(record: &TokenRecord, now: UnixTime, trace: &mut Trace) -> Result<(), Rejection> {
-    if record.kind != TokenKind::Access {
+pub(super) fn life(
+    record: &TokenRecord,
+    kind: TokenKind,
+    now: UnixTime,
+    trace: &mut Trace,
+) -> Result<(), Rejection> {
+    if record.kind != kind {
         return trace.fail(StepName::Lookup, Rejection::Unknown, "the row is of another kind".to_owned());
     }
     if let Some(end) = record.grant.revoked {
@@ -116,4 +121,31 @@ pub(super) fn scope(record: &TokenRecord, request: &Request<'_>, trace: &mut Tra
     }
     let detail = format!("\"{}\" does not cover {}", record.scope, request.protocol);
     trace.fail(StepName::Scope, Rejection::InsufficientScope, detail)
+}
+
+/// That it may be used from the client's address.
+pub(super) fn network(
+    record: &TokenRecord,
+    request: &Request<'_>,
+    trace: &mut Trace,
+) -> Result<(), Rejection> {
+    if record.networks.is_empty() {
+        trace.pass(StepName::Network, || "it may be used from everywhere".to_owned());
+        return Ok(());
+    }
+    let networks = record.networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match request.client {
+        Some(client) if record.networks.iter().any(|network| network.contains(client)) => {
+            trace.pass(StepName::Network, || format!("{client} is in {networks}"));
+            Ok(())
+        }
+        Some(client) => {
+            let detail = format!("{client} is not in {networks}");
+            trace.fail(StepName::Network, Rejection::WrongNetwork, detail)
+        }
+        None => {
+            let detail = format!("it may be used from {networks} alone, and no client's address is given");
+            trace.fail(StepName::Network, Rejection::WrongNetwork, detail)
+        }
+    }
 }

@@ -88,7 +88,7 @@ impl Validator {
         };
         trace.pass(StepName::Lookup, || "its grant is known, from the store".to_owned());
         let record = Arc::new(record);
-        if checks::life(&record, now, &mut Trace::off()).is_ok() {
+        if checks::life(&record, TokenKind::Access, now, &mut Trace::off()).is_ok() {
             self.jwts.insert(lookup, &record, end_of(&record).min(now.after(FRESH_FOR)), generation);
         }
         Ok(record)

@@ -19,12 +19,17 @@ mod delegation;
 mod explain;
 mod jwt;
 mod keys;
+mod last_use;
 mod outside;
+mod password;
 mod refusal;
 mod rejection;
 pub mod trusted;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use self::{
     cache::{Generation, RecordCache},
@@ -32,6 +37,7 @@ use self::{
     explain::{StepName, Trace},
     jwt::looks_like_jwt,
     keys::VerificationKeys,
+    last_use::LastUses,
 };
 use crate::{
     lookup::Lookup,
@@ -40,16 +46,17 @@ use crate::{
         UnixTime,
     },
     store::{Store, TokenRecord},
-    token::{CryptoError, GrantKey, GrantPublicKey, InvalidToken, OpaqueToken, SealContext},
+    token::{CryptoError, GrantKey, GrantPublicKey, InvalidToken, OpaqueToken, SealContext, WrapKey},
 };
 
 /// For rooms that know the validator and not the store.
 pub use crate::{
-    store::{Ended, RevocationReason, Revoked, StoreError},
+    store::{Ended, LastUse, NEVER, RevocationReason, Revoked, StoreError},
     token::ServerKey,
 };
 pub use explain::{Explanation, Step, StepResult};
 pub use outside::Recheck;
+pub use password::{Presented, password_key};
 pub use refusal::{PasswordRefusal, RefusalPolicy, Verdict};
 pub use rejection::Rejection;
 pub use trusted::{LogoutError, LogoutOf, TrustedIssuer};
@@ -78,12 +85,14 @@ pub struct Request<'a> {
     pub sni: Option<&'a str>,
     /// The listener that it came to.
     pub listener: Option<SocketAddr>,
+    /// The client's address.
+    pub client: Option<IpAddr>,
 }
 
 impl Request<'_> {
     /// On a connection of which nothing is known.
     pub const fn new(protocol: Protocol) -> Self {
-        Self { protocol, authzid: None, certificate: None, sni: None, listener: None }
+        Self { protocol, authzid: None, certificate: None, sni: None, listener: None, client: None }
     }
 }
 
@@ -124,6 +133,7 @@ pub struct Validator {
     trusted: Vec<Arc<TrustedIssuer>>,
     /// Knows which mailboxes of others a user may open.
     shared_mailboxes: Option<Arc<dyn Lookup>>,
+    last_uses: LastUses,
 }
 
 impl Validator {
@@ -144,6 +154,7 @@ impl Validator {
             is_issuing: true,
             trusted: Vec::new(),
             shared_mailboxes: None,
+            last_uses: LastUses::default(),
         }
     }
 
@@ -216,8 +227,9 @@ impl Validator {
             Right::Grant { grant, token } => (grant, token),
             Right::Outside(outside) => {
                 let since = UnixTime(seen.1.0.saturating_sub(BEHIND));
-                return self.outside_is_live(outside, since).await;
+                return self.none_ended(&outside.keys, since).await;
             }
+            Right::Password { key } => return self.none_ended(&[*key], seen.1).await,
         };
         let is_revoked = self.store.token(token).await?.is_some_and(|row| row.revoked_at.is_some());
         Ok(!is_revoked && self.is_live(*grant, now).await?)
@@ -307,9 +319,10 @@ impl Validator {
         trace.pass(StepName::Format, || "an access token of this server, its checksum is right".to_owned());
 
         let lookup = token.lookup().map_err(keys_fault)?;
-        let record = self.record(&lookup, now, trace).await?;
+        let record = self.record(&lookup, TokenKind::Access, now, trace).await?;
         let who = self.check(&record, request, now, trace).await?;
-        let passwords = match self.open_passwords(&token, &record) {
+        let wrap_key = || token.wrap_key(&self.server_key);
+        let passwords = match Self::open_passwords(wrap_key, &record) {
             Ok(passwords) => passwords,
             Err(error) => return trace.fail(StepName::Secrets, keys_fault(error), error.to_string()),
         };
@@ -326,7 +339,7 @@ impl Validator {
         trace: &mut Trace,
     ) -> Result<Who, Rejection> {
         trace.found(record);
-        checks::life(record, now, trace)?;
+        checks::life(record, TokenKind::Access, now, trace)?;
         checks::audience(record, &self.audience, trace)?;
         checks::binding(record, request, trace)?;
         let who = if checks::is_of_service(record) {
@@ -367,6 +380,7 @@ impl Validator {
     async fn record(
         &self,
         lookup: &TokenHash,
+        kind: TokenKind,
         now: UnixTime,
         trace: &mut Trace,
     ) -> Result<Arc<TokenRecord>, Rejection> {
@@ -383,7 +397,7 @@ impl Validator {
         match self.store.token(lookup).await {
             Ok(Some(record)) => {
                 let record = Arc::new(record);
-                if checks::life(&record, now, &mut Trace::off()).is_ok() {
+                if checks::life(&record, kind, now, &mut Trace::off()).is_ok() {
                     self.cache.insert(*lookup, &record, end_of(&record), generation);
                 }
                 trace.pass(StepName::Lookup, || "known, from the store".to_owned());
@@ -401,8 +415,7 @@ impl Validator {
     }
 
     fn open_passwords(
-        &self,
-        token: &OpaqueToken,
+        wrap_key: impl FnOnce() -> Result<WrapKey, CryptoError>,
         record: &TokenRecord,
     ) -> Result<Vec<SealedPassword>, CryptoError> {
         if record.credentials.is_empty() {
@@ -410,8 +423,7 @@ impl Validator {
         }
         let wrapped = record.wrapped_key.as_deref().ok_or(CryptoError::NotAuthentic)?;
         let public = GrantPublicKey::new(record.grant.public_key);
-        let wrap_key = token.wrap_key(&self.server_key)?;
-        let key = GrantKey::unwrap(wrapped, &wrap_key, record.grant.id, record.kind, public)?;
+        let key = GrantKey::unwrap(wrapped, &wrap_key()?, record.grant.id, record.kind, public)?;
         record
             .credentials
             .iter()

@@ -110,7 +110,10 @@ impl Validator {
                 | Rejection::WrongAudience
                 | Rejection::BoundElsewhere
                 | Rejection::InsufficientScope
-                | Rejection::NotAuthorized,
+                | Rejection::NotAppPassword
+                | Rejection::NotAuthorized
+                | Rejection::WrongNetwork
+                | Rejection::WrongUser,
             ) => return Recheck::Ended,
         };
         if facts.subject != outside.subject {
@@ -156,13 +159,9 @@ impl Validator {
         Ok(logout)
     }
 
-    /// Whether what a session hangs on at another issuer was ended there since `since`.
-    pub(super) async fn outside_is_live(
-        &self,
-        outside: &Outside,
-        since: UnixTime,
-    ) -> Result<bool, StoreError> {
-        for key in &outside.keys {
+    /// Whether nothing that a session hangs on, by these hashes, was ended since `since`.
+    pub(super) async fn none_ended(&self, keys: &[TokenHash], since: UnixTime) -> Result<bool, StoreError> {
+        for key in keys {
             if self.store.outside_end(key).await?.is_some_and(|at| at >= since) {
                 return Ok(false);
             }

@@ -30,6 +30,15 @@ pub enum Rejection {
     /// It may not act as the authorization identity asked for.
     #[error("the token does not speak for the user asked for")]
     NotAuthorized,
+    /// It is no app password, and no other password is taken.
+    #[error("it is no app password, and no other password is taken here")]
+    NotAppPassword,
+    /// It is the app password of another user.
+    #[error("the app password is another user's")]
+    WrongUser,
+    /// It may not be used from this address.
+    #[error("the app password may not be used from this address")]
+    WrongNetwork,
     /// It cannot be told now; the token is not to blame.
     #[error("the token cannot be validated now: {0}")]
     Unavailable(#[from] StoreError),
@@ -42,12 +51,15 @@ impl Rejection {
     /// How the sign-in ends.
     pub const fn outcome(&self) -> Outcome {
         match self {
-            Self::Malformed | Self::Unknown | Self::Revoked | Self::WrongAudience | Self::BoundElsewhere => {
-                Outcome::InvalidToken
-            }
+            Self::Malformed
+            | Self::Unknown
+            | Self::Revoked
+            | Self::WrongAudience
+            | Self::BoundElsewhere
+            | Self::WrongUser => Outcome::InvalidToken,
             Self::Expired => Outcome::Expired,
             Self::InsufficientScope => Outcome::InsufficientScope,
-            Self::NotAuthorized => Outcome::Policy,
+            Self::NotAuthorized | Self::NotAppPassword | Self::WrongNetwork => Outcome::Policy,
             Self::Unavailable(_) | Self::Unreachable(_) => Outcome::IssuerUnreachable,
         }
     }

@@ -51,7 +51,7 @@ fn a_name_and_a_backend_make_a_working_server_on_the_standard_ports() {
             (Service::Https, 443, ListenerTls::Implicit),
         ]
     );
-    assert_eq!(config.listeners[0].mechanisms, [Mechanism::OAuthBearer, Mechanism::XOAuth2]);
+    assert_eq!(config.listeners[0].mechanisms, Mechanism::ALL);
     assert_eq!(&*config.issuer.url, "https://mail.example.org");
     assert!(matches!(config.backends[0].login, Login::Sealed));
     assert_eq!(config.data_dir, Path::new("/var/lib/bearward"));
@@ -241,7 +241,6 @@ fn what_this_version_cannot_do_is_refused_and_never_ignored() {
     let cases = [
         ("[tls.acme]\ndirectory = \"https://a\"\n", "tls.acme"),
         ("[directory]\nsource = [\"ldap\"]\n", "directory.source"),
-        ("[passwords]\nmode = \"backend\"\n", "passwords.mode"),
     ];
     for (more, key) in cases {
         let error = read(&format!("{MINIMAL}{more}")).expect_err(more);

@@ -17,6 +17,7 @@ mod tls;
 mod tls_client_certificates;
 mod tls_upstream;
 
+mod app_passwords;
 mod attacks;
 #[cfg(feature = "server")]
 mod authorize;
@@ -28,6 +29,7 @@ mod cli_store;
 #[cfg(feature = "server")]
 mod clients;
 mod config;
+mod config_passwords;
 mod config_store;
 mod conformance;
 mod exchange;

@@ -72,9 +72,15 @@ impl Client {
                     return;
                 }
                 Step::Ask(Question::Authenticate(attempt)) => {
-                    let Credentials::Bearer { token, authzid } = attempt.credentials else { panic!() };
-                    self.outcome.tokens.push(token.expose_str().unwrap().to_owned());
-                    self.outcome.names.push(authzid);
+                    let (secret, name) = match attempt.credentials {
+                        Credentials::Bearer { token, authzid } => (token, authzid),
+                        Credentials::Password { authzid, login, password } => {
+                            assert_eq!(authzid, None);
+                            (password, Some(login))
+                        }
+                    };
+                    self.outcome.tokens.push(secret.expose_str().unwrap().to_owned());
+                    self.outcome.names.push(name);
                     assert!(matches!(self.machine.poll(), Step::NeedInput));
                     let answer = match self.answers.pop().expect("an answer for each attempt") {
                         None => Answer::Accepted(Accepted::default()),
@@ -260,8 +266,8 @@ fn each_refusal_has_its_answer() {
     let cases = [
         (RefusalKind::InvalidToken, "[AUTH] The credential is not accepted", true),
         (RefusalKind::Pointless, "[AUTH] The credential is not accepted", true),
-        (RefusalKind::NotAuthorized, "[AUTH] The token is not for that user", true),
-        (RefusalKind::InsufficientScope, "[AUTH] The token does not allow POP3", true),
+        (RefusalKind::NotAuthorized, "[AUTH] The credential is not for that user", true),
+        (RefusalKind::InsufficientScope, "[AUTH] The credential does not allow POP3", true),
         (RefusalKind::OperatorFault, "[SYS/PERM] The mail service needs its operator", false),
         (RefusalKind::Policy, "[SYS/PERM] This kind of sign-in is not accepted here", false),
         (RefusalKind::RateLimited, "[SYS/TEMP] Too many attempts; try again later", false),
@@ -363,6 +369,78 @@ fn passwords_are_refused_without_being_looked_at() {
         let outcome = encrypted(&[], input);
         assert!(replies(&outcome).starts_with("-ERR [SYS/PERM] Passwords are not accepted here"));
         assert!(!outcome.said.contains("hunter2"));
+    }
+}
+
+/// The same conversation at every split of it, where passwords are taken.
+fn with_passwords(tls: TlsState, answers: &[Option<RefusalKind>], input: &str) -> Outcome {
+    let talk = |pieces: &[&[u8]]| {
+        let mechanisms = Arc::new([Mechanism::XOAuth2, Mechanism::Plain, Mechanism::Login]);
+        let mut client = Client::new(FrontConfig { mechanisms, ..config(tls) }, answers);
+        pieces.iter().for_each(|piece| {
+            client.hears(piece);
+        });
+        client.outcome
+    };
+    let whole = talk(&[input.as_bytes()]);
+    for at in 0..=input.len() {
+        let (first, second) = input.as_bytes().split_at(at);
+        assert_eq!(talk(&[first, second]), whole, "{at}");
+    }
+    whole
+}
+
+#[test]
+fn rfc_1939_7_user_and_pass_sign_in_where_passwords_are_taken() {
+    let outcome =
+        with_passwords(TlsState::Encrypted, &[None], "user alice@example.org\r\npass  two  blänks \r\n");
+    assert_eq!(replies(&outcome), "+OK Send PASS\r\n+OK Signed in\r\n");
+    assert_eq!(outcome.tokens, [" two  blänks "]);
+    assert_eq!(outcome.names, [Some("alice@example.org".to_owned())]);
+    assert_eq!(outcome.handover.as_deref(), Some(b"".as_slice()));
+}
+
+#[test]
+fn a_refused_pass_needs_another_user_and_counts() {
+    let refused = Some(RefusalKind::InvalidToken);
+    let input = "USER a\r\nPASS x\r\nPASS y\r\nUSER a\r\nCAPA x\r\nPASS z\r\n";
+    let outcome = with_passwords(TlsState::Encrypted, &[refused], input);
+    assert_eq!(outcome.tokens, ["x"]);
+    let lines: Vec<&str> = replies(&outcome).lines().collect();
+    assert!(lines[1].starts_with("-ERR [AUTH] The credential is not accepted"), "{lines:?}");
+    assert!(lines[2].starts_with("-ERR Send USER first") && lines[5].starts_with("-ERR Send USER first"));
+    let again = "USER a\r\nPASS x\r\n".repeat(3);
+    let outcome = with_passwords(TlsState::Encrypted, &[refused; 3], &again);
+    assert_eq!(outcome.closed, Some(Close::TooManyFailures));
+}
+
+#[test]
+fn user_and_pass_are_offered_with_passwords_and_never_taken_in_clear() {
+    let offered = with_passwords(TlsState::Encrypted, &[], "CAPA\r\n");
+    assert!(offered.said.contains("SASL XOAUTH2 PLAIN LOGIN\r\nUSER\r\n"), "{}", offered.said);
+    for tls in [TlsState::Clear, TlsState::ClearStartTls] {
+        let clear = with_passwords(tls, &[], "CAPA\r\nUSER alice\r\nPASS hunter2\r\n");
+        assert!(!clear.said.contains("USER\r\n") && !clear.said.contains("\nSASL"), "{}", clear.said);
+        assert!(
+            clear.tokens.is_empty() && clear.said.matches("-ERR [SYS/PERM]").count() == 2,
+            "{}",
+            clear.said
+        );
+    }
+}
+
+#[test]
+fn a_malformed_name_and_an_empty_password_are_asked_of_nobody() {
+    for input in [
+        "USER\r\n",
+        "USER \r\n",
+        "USER a\u{1}b\r\n",
+        "USER a\r\nPASS\r\n",
+        "USER a\r\nPASS \r\n",
+        "APOP a 0\r\n",
+    ] {
+        let outcome = with_passwords(TlsState::Encrypted, &[], input);
+        assert!(outcome.tokens.is_empty() && outcome.said.contains("-ERR"), "{input:?}");
     }
 }
 

@@ -11,15 +11,11 @@ use axum::{
 };
 use bearward::{
     model::{
-        ClientId, GrantId, Login, Mechanism, Protocol, Right, SessionId, TokenHash, TokenKind,
-        UnixTime,
+        ClientId, GrantId, Login, Mechanism, Protocol, Right, SessionId, TokenHash, TokenKind, UnixTime,
     },
     relay::EndReason,
     session::{Bound, Entry},
-    store::{
-        AccountSession, AccountSessions, NewGrant, RevocationReason, Store, UserRecord,
-        Users,
-    },
+    store::{AccountSession, AccountSessions, NewGrant, RevocationReason, Store, UserRecord, Users},
     token::OpaqueToken,
     web::Limits,
 };

@@ -12,6 +12,7 @@
 )]
 
 mod addresses;
+mod app_passwords;
 mod clients;
 mod everywhere;
 mod guard;

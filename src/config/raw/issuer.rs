@@ -97,26 +97,3 @@ pub(in crate::config) enum DirectorySource {
     DovecotAuth,
     Saslauthd,
 }
-
-/// Sign-in with a password instead of a token.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Passwords {
-    /// `off`, or `app`: app passwords only, which is like `off` while there are none.
-    pub(in crate::config) mode: PasswordMode,
-}
-
-impl Default for Passwords {
-    fn default() -> Self {
-        Self { mode: PasswordMode::App }
-    }
-}
-
-/// Which passwords clients may sign in with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum PasswordMode {
-    Off,
-    App,
-    Backend,
-}

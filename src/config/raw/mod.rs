@@ -8,6 +8,7 @@ mod backend_login;
 mod issuer;
 mod lookup;
 mod oidc;
+mod passwords;
 mod submission;
 mod trusted;
 
@@ -18,9 +19,10 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use backend::{Backend, BackendTls, Balance, ProxyProtocol, Xclient};
 pub(super) use backend_login::{BackendBearer, LoginKind, ServiceAccount};
-pub(super) use issuer::{Directory, DirectorySource, Issuer, PasswordMode, Passwords, Registration};
+pub(super) use issuer::{Directory, DirectorySource, Issuer, Registration};
 pub(super) use lookup::{AuthMethod, LdapScope, Lookup, LookupKind};
 pub(super) use oidc::Oidc;
+pub(super) use passwords::{PasswordMode, PasswordOverride, Passwords};
 pub(super) use trusted::{ClientAuthName, Preset, SharedMailboxes, TrustedIssuer, Validate};
 
 pub(super) use submission::{BareNewline, Sender, Submission};
@@ -176,7 +178,8 @@ pub(super) struct Listener {
     /// client. Nobody else can connect to this listener then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) proxy_protocol_from: Vec<String>,
-    /// SASL mechanisms offered, in order. Without it OAUTHBEARER and XOAUTH2.
+    /// SASL mechanisms offered, in order: OAUTHBEARER and XOAUTH2, and PLAIN and LOGIN where `passwords.mode` lets
+    /// passwords in. Without it all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) mechanisms: Option<Vec<String>>,
     /// Asks clients for a certificate, for OAuth clients and tokens that are bound to one (RFC 8705). Browsers may

@@ -36,6 +36,7 @@ fn every_key_of_the_schema_is_in_the_reference_and_the_other_way_round() {
         "master",
         "bearer",
         "oidc",
+        "override",
     ]);
     let tables: BTreeSet<String> = tables.map(str::to_owned).collect();
     let mut seen = BTreeSet::new();

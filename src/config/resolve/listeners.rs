@@ -157,7 +157,7 @@ fn mechanisms(service: Service, names: Option<&[String]>) -> Result<Vec<Mechanis
     let Some(names) = names else {
         return Ok(match service {
             Service::Https => Vec::new(),
-            Service::Mail(_) => vec![Mechanism::OAuthBearer, Mechanism::XOAuth2],
+            Service::Mail(_) => Mechanism::ALL.to_vec(),
         });
     };
     if service == Service::Https {
@@ -169,9 +169,10 @@ fn mechanisms(service: Service, names: Option<&[String]>) -> Result<Vec<Mechanis
             Some(mechanism) if mechanisms.contains(&mechanism) => {
                 return Err(format!("names {mechanism} twice"));
             }
-            Some(mechanism) if mechanism.is_bearer() => mechanisms.push(mechanism),
-            Some(mechanism) => return Err(format!("{mechanism} is not available in this version")),
-            None => return Err("must be a list of \"OAUTHBEARER\" and \"XOAUTH2\"".into()),
+            Some(mechanism) => mechanisms.push(mechanism),
+            None => {
+                return Err("must be a list of \"OAUTHBEARER\", \"XOAUTH2\", \"PLAIN\" and \"LOGIN\"".into());
+            }
         }
     }
     if mechanisms.is_empty() {

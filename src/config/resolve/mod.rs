@@ -7,6 +7,7 @@ mod issuer;
 mod listeners;
 mod lookups;
 mod oidc;
+mod passwords;
 mod store;
 mod submission;
 mod trusted;
@@ -45,6 +46,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
     listeners::refuse_taken(document, &listeners, telemetry.metrics)?;
     let issuer = issuer::issuer(document, &mut raw.issuer, &hostname, &listeners)?;
     let directory = oidc::directory(document, &base, raw, &issuer.url, &backends)?;
+    let passwords = passwords::passwords(document, raw, &listeners, &directory.sources)?;
     Ok(app::Config {
         trusted: trusted::trusted(document, &base, raw, &issuer.url, &listeners)?,
         shared_mailboxes: shared_mailboxes(document, raw)?,
@@ -55,7 +57,7 @@ pub(super) fn resolve(document: &Document<'_>, raw: &mut Root) -> Result<app::Co
         backends,
         routes,
         lookups,
-        session: session(document, raw)?,
+        session: session(document, raw, passwords)?,
         limits: limits(document, &raw.limits)?,
         store: store::store(document, &base, raw)?,
         telemetry,
@@ -175,7 +177,11 @@ fn pair(
     Ok(Some(tls::CertificateFiles { certificate, private_key }))
 }
 
-fn session(document: &Document<'_>, raw: &Root) -> Result<session::Config, ConfigError> {
+fn session(
+    document: &Document<'_>,
+    raw: &Root,
+    passwords: session::PasswordPolicy,
+) -> Result<session::Config, ConfigError> {
     Ok(session::Config {
         on_token_expiry: match raw.session.on_token_expiry {
             raw::OnTokenExpiry::Close => session::OnTokenExpiry::Close,
@@ -184,6 +190,7 @@ fn session(document: &Document<'_>, raw: &Root) -> Result<session::Config, Confi
         expiry_grace: raw.session.expiry_grace.0,
         drain_timeout: raw.session.drain_timeout.0,
         submission: submission::submission(document, raw)?,
+        passwords,
     })
 }
 

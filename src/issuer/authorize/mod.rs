@@ -51,7 +51,7 @@ use self::{
 };
 use super::{Client, ErrorCode, Issuer, OAuthError, Params};
 use crate::{
-    directory::{OutsideDirectory, PasswordCheck, SignInLog},
+    directory::{OutsideDirectory, PasswordCheck, PasswordGuard, SignInLog},
     model::{ClientId, GrantId, Secret, UnixTime},
 };
 
@@ -83,6 +83,16 @@ impl Issuer {
     pub fn with_mailboxes(mut self, mailboxes: Arc<dyn PasswordCheck>) -> Self {
         self.sign_ins.log_in_at(mailboxes);
         self
+    }
+
+    /// Who knows the passwords, and what holds guessing down: for whoever takes passwords elsewhere, so that all of it
+    /// counts together.
+    pub fn password_guard(&self) -> PasswordGuard {
+        PasswordGuard {
+            directory: self.sign_ins.directory.clone(),
+            limits: self.sign_ins.limits.clone(),
+            pace: Arc::clone(&self.sign_ins.pace),
+        }
     }
 
     /// The authorization endpoint (RFC 6749 §3.1). `params` are the query's, or the body's for a POST; `browser`

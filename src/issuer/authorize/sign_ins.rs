@@ -1,18 +1,14 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, timeout},
 };
 
 use crate::{
-    directory::{OutsideDirectory, PasswordCheck, Place, SignInBy, SignInLog, SignInNote, SignInResult},
+    directory::{
+        OutsideDirectory, Pace, PasswordCheck, Place, SignInBy, SignInLog, SignInNote, SignInResult,
+    },
     limits::{SignInConfig, SignInLimits},
     model::{Login, UnixTime},
 };
@@ -20,25 +16,20 @@ use crate::{
 /// Passwords that wait for their turn; more are turned away at once.
 const WAITING: usize = 256;
 
-/// The longest that a wrong answer waits for no other reason than that the last one took so long.
-const LONGEST_HOLD: Duration = Duration::from_secs(5);
-
 /// Who knows the passwords, and what holds guessing down.
 pub(in crate::issuer) struct SignIns {
-    directory: Option<Arc<dyn PasswordCheck>>,
+    pub(in crate::issuer) directory: Option<Arc<dyn PasswordCheck>>,
     /// Where people may sign in instead.
     outside: Option<Arc<OutsideDirectory>>,
     /// Where their mailboxes are.
     mailboxes: Option<Arc<dyn PasswordCheck>>,
     log: Option<Arc<SignInLog>>,
-    pub(super) limits: SignInLimits,
+    pub(in crate::issuer) limits: SignInLimits,
     waiting: Semaphore,
     strangers: Semaphore,
     known: Semaphore,
     check_wait: Duration,
-    step: Duration,
-    /// How long the mail server took for the last wrong password, in milliseconds.
-    usual: AtomicU64,
+    pub(in crate::issuer) pace: Arc<Pace>,
 }
 
 /// A turn at the mail server.
@@ -60,8 +51,7 @@ impl SignIns {
             strangers: Semaphore::new(at_once),
             known: Semaphore::new(at_once),
             check_wait: config.check_wait,
-            step: config.wrong_answer_step,
-            usual: AtomicU64::new(0),
+            pace: Arc::new(Pace::new(config.wrong_answer_step)),
         }
     }
 
@@ -109,51 +99,15 @@ impl SignIns {
         Some(Turn { _waiting: waiting, _checking: checking })
     }
 
-    /// Holds a wrong answer until a whole step has passed since `started`. One that came without asking the mail
-    /// server is held as long as the last one that did ask: a name that leads nowhere shows no other time than a
-    /// wrong password.
+    /// Holds a wrong answer; see [`Pace::hold`].
     pub(super) async fn hold(&self, started: Instant, was_asked: bool) {
-        let took = started.elapsed();
-        let usual = Duration::from_millis(self.usual.load(Ordering::Relaxed));
-        let aim = if was_asked { took } else { took.max(usual) };
-        if was_asked {
-            let millis = u64::try_from(took.min(LONGEST_HOLD).as_millis()).unwrap_or(u64::MAX);
-            self.usual.store(millis, Ordering::Relaxed);
-        }
-        let Some(steps) = aim.as_millis().checked_div(self.step.as_millis()) else { return };
-        let steps = u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(1);
-        sleep_until(started + self.step.saturating_mul(steps)).await;
+        self.pace.hold(started, was_asked).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn wrong_answers_come_on_whole_steps_and_never_before_the_first() {
-        let sign_ins = SignIns::new(&SignInConfig::default());
-        for (took, held) in [(0, 1000), (3, 1000), (999, 1000), (1000, 2000), (1800, 2000), (7100, 8000)] {
-            let started = Instant::now();
-            tokio::time::sleep(Duration::from_millis(took)).await;
-            sign_ins.hold(started, true).await;
-            assert_eq!(started.elapsed().as_millis(), held, "took {took}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_without_asking_takes_as_long_as_one_with() {
-        let sign_ins = SignIns::new(&SignInConfig::default());
-        let started = Instant::now();
-        sign_ins.hold(started, false).await;
-        assert_eq!(started.elapsed().as_millis(), 1000);
-        let asked = Instant::now();
-        tokio::time::sleep(Duration::from_millis(2050)).await;
-        sign_ins.hold(asked, true).await;
-        let started = Instant::now();
-        sign_ins.hold(started, false).await;
-        assert_eq!(started.elapsed().as_millis(), 3000);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn strangers_wait_their_turn_and_the_known_do_not_wait_behind_them() {

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use crate::{
-    model::Mechanism,
+    model::{Mechanism, Secret},
     proto::{
-        Answer, Attempt, Banner, Close, Downstream, FrontConfig, Question, Refusal, RefusalKind, Step,
-        TlsState,
+        Answer, Attempt, Banner, Close, Credentials, Downstream, FrontConfig, Question, Refusal, RefusalKind,
+        Step, TlsState,
         line::{Line, Lines, excerpt},
         sasl::{SaslStep, ServerExchange},
     },
@@ -27,6 +27,8 @@ pub struct Pop3Downstream {
     failed_auth: u32,
     /// The client asked for UTF-8.
     utf8: bool,
+    /// Whom USER has named, for the PASS that follows.
+    named: Option<String>,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,8 @@ enum State {
     Command,
     /// The next line belongs to the exchange, whatever it holds.
     Exchange(ServerExchange),
-    Asked(ServerExchange),
+    /// The answer comes next; to an exchange, or to PASS.
+    Asked(Option<ServerExchange>),
     /// TLS is being started; what comes in clear now is dropped.
     Handshake,
     HandedOver,
@@ -49,6 +52,7 @@ impl Pop3Downstream {
             lines: Lines::new(0),
             state: State::Command,
             utf8: false,
+            named: None,
             steps: VecDeque::new(),
             bad_commands: 0,
             failed_auth: 0,
@@ -99,6 +103,8 @@ impl Pop3Downstream {
         };
         let mut words = text.split(|octet| *octet == b' ').filter(|word| !word.is_empty());
         let verb = words.next().unwrap_or_default().to_ascii_uppercase();
+        // A name counts for the very next command.
+        let named = self.named.take();
         if verb != b"AUTH" && text.len().saturating_add(2) > self.config.line_limit {
             return self.bad("The line is too long");
         }
@@ -117,9 +123,15 @@ impl Pop3Downstream {
                 self.send("+OK Bye");
                 self.close(Close::ClientLeft);
             }
-            (b"USER" | b"PASS" | b"APOP", ..) => {
+            (b"USER" | b"PASS", ..) if self.tls != TlsState::Encrypted && self.has_passwords() => {
+                self.failed("[SYS/PERM] Encryption is required before sign-in");
+            }
+            (b"USER" | b"PASS" | b"APOP", ..) if !self.takes_passwords() => {
                 self.failed("[SYS/PERM] Passwords are not accepted here; sign in with a bearer token (SASL)");
             }
+            (b"USER", ..) => self.user(argument(text).trim_ascii()),
+            (b"PASS", ..) => self.pass(named, argument(text)),
+            (b"APOP", ..) => self.failed("[SYS/PERM] APOP is not accepted here; sign in with USER and PASS"),
             _ => self.bad("Unknown command, or not before sign-in"),
         }
     }
@@ -136,21 +148,56 @@ impl Pop3Downstream {
         self.follow(exchange, step);
     }
 
+    /// Whether USER and PASS are taken, and so a password in clear inside TLS.
+    fn takes_passwords(&self) -> bool {
+        self.tls == TlsState::Encrypted && self.has_passwords()
+    }
+
+    fn has_passwords(&self) -> bool {
+        self.config.mechanisms.iter().any(|mechanism| !mechanism.is_bearer())
+    }
+
+    fn user(&mut self, name: &[u8]) {
+        match std::str::from_utf8(name) {
+            Ok(name) if !name.is_empty() && !name.chars().any(char::is_control) => {
+                self.named = Some(name.to_owned());
+                // For every name the same (RFC 1939 §13).
+                self.send("+OK Send PASS");
+            }
+            Ok(_) | Err(_) => self.bad("The user name is malformed"),
+        }
+    }
+
+    /// PASS takes the whole rest of the line: a password may hold blanks (RFC 1939 §7).
+    fn pass(&mut self, named: Option<String>, password: &[u8]) {
+        let Some(login) = named else { return self.bad("Send USER first") };
+        if password.is_empty() {
+            return self.bad("The password is empty");
+        }
+        let password = Secret::copy_of(password);
+        let credentials = Credentials::Password { authzid: None, login, password };
+        self.ask(None, Mechanism::Plain, credentials);
+    }
+
+    fn ask(&mut self, exchange: Option<ServerExchange>, mechanism: Mechanism, credentials: Credentials) {
+        self.state = State::Asked(exchange);
+        let attempt = Attempt {
+            mechanism,
+            credentials,
+            client_name: None,
+            client_software: None,
+            utf8: self.utf8,
+            ttl: None,
+        };
+        self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));
+    }
+
     /// Carries out what the exchange says.
     fn follow(&mut self, exchange: ServerExchange, step: SaslStep) {
         match step {
             SaslStep::Attempt(credentials) => {
                 let mechanism = exchange.mechanism();
-                self.state = State::Asked(exchange);
-                let attempt = Attempt {
-                    mechanism,
-                    credentials,
-                    client_name: None,
-                    client_software: None,
-                    utf8: self.utf8,
-                    ttl: None,
-                };
-                self.steps.push_back(Step::Ask(Question::Authenticate(attempt)));
+                self.ask(Some(exchange), mechanism, credentials);
             }
             SaslStep::Challenge(text) => {
                 // RFC 5034 §4: the space stands even before an empty challenge.
@@ -194,6 +241,9 @@ impl Pop3Downstream {
                 reply.push_str(mechanism.as_str());
             }
             reply.push_str("\r\n");
+        }
+        if self.takes_passwords() {
+            reply.push_str("USER\r\n");
         }
         reply.push_str("RESP-CODES\r\nAUTH-RESP-CODE\r\n");
         if self.tls == TlsState::ClearStartTls {
@@ -288,7 +338,7 @@ impl Downstream for Pop3Downstream {
     }
 
     fn answer(&mut self, answer: Answer) {
-        let mut exchange = match std::mem::replace(&mut self.state, State::Command) {
+        let exchange = match std::mem::replace(&mut self.state, State::Command) {
             State::Asked(exchange) => exchange,
             other @ (State::Command
             | State::Exchange(_)
@@ -309,8 +359,13 @@ impl Downstream for Pop3Downstream {
                 if refusal.kind.is_failed_sign_in() {
                     self.failed_auth = self.failed_auth.saturating_add(1);
                 }
-                let step = exchange.refuse(refusal);
-                self.follow(exchange, step);
+                match exchange {
+                    Some(mut exchange) => {
+                        let step = exchange.refuse(refusal);
+                        self.follow(exchange, step);
+                    }
+                    None => self.refuse(&refusal_text(&refusal)),
+                }
             }
         }
     }
@@ -318,6 +373,7 @@ impl Downstream for Pop3Downstream {
     fn tls_started(&mut self) {
         self.lines.clear();
         self.utf8 = false;
+        self.named = None;
         self.tls = TlsState::Encrypted;
         self.state = State::Command;
     }
@@ -341,13 +397,20 @@ impl Downstream for Pop3Downstream {
     }
 }
 
+/// What stands behind the verb and one blank.
+fn argument(text: &[u8]) -> &[u8] {
+    let text = text.trim_ascii_start();
+    let blank = text.iter().position(|octet| *octet == b' ').unwrap_or(text.len());
+    text.get(blank.saturating_add(1)..).unwrap_or_default()
+}
+
 /// RFC 3206 gives three answers: the credential, a passing fault, a lasting one. What the client may learn
 /// never includes whether an account exists.
 fn refusal_text(refusal: &Refusal) -> String {
     let text = match refusal.kind {
         RefusalKind::InvalidToken | RefusalKind::Pointless => "[AUTH] The credential is not accepted",
-        RefusalKind::InsufficientScope => "[AUTH] The token does not allow POP3",
-        RefusalKind::NotAuthorized => "[AUTH] The token is not for that user",
+        RefusalKind::InsufficientScope => "[AUTH] The credential does not allow POP3",
+        RefusalKind::NotAuthorized => "[AUTH] The credential is not for that user",
         RefusalKind::OperatorFault => "[SYS/PERM] The mail service needs its operator",
         RefusalKind::Policy => "[SYS/PERM] This kind of sign-in is not accepted here",
         RefusalKind::RateLimited => "[SYS/TEMP] Too many attempts; try again later",

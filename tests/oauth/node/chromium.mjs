@@ -1,5 +1,6 @@
 import { facts, run } from './support/parts.mjs'
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import * as client from 'openid-client'
 import { backIn, browse, decide, fits, isProtected, signIn, SMALL, startApp } from './support/chromium.mjs'
 import { audit, shoot } from './support/looks.mjs'
@@ -27,6 +28,31 @@ async function request(app, more = {}) {
   const exchange = (parameters) =>
     client.authorizationCodeGrant(config, new URL(`${app.uri}?${parameters}`), { pkceCodeVerifier, expectedState })
   return { url: url.href, exchange, state: expectedState }
+}
+
+/** Python's own client signs in with a password, which it reads from where no list of processes shows it. */
+async function pythonSignsIn(password, expected) {
+  const program = `
+import imaplib, ssl, sys, time
+for attempt in range(40):
+    imap = imaplib.IMAP4_SSL('${facts.hostname}', ${facts.ports.imaps}, ssl_context=ssl.create_default_context())
+    # Passwords are offered once anybody has one, which the server looks for every second.
+    if 'AUTH=PLAIN' in imap.capabilities or not sys.argv[1] == 'OK':
+        break
+    imap.logout()
+    time.sleep(0.25)
+try:
+    kind, _ = imap.login('${alice.login}', sys.stdin.read())
+    kind, _ = imap.select('INBOX', readonly=True)
+    print(kind)
+except imaplib.IMAP4.error as error:
+    print(error)
+`
+  const python = spawn('python3', ['-c', program, expected], { stdio: ['pipe', 'pipe', 'inherit'] })
+  python.stdin.end(password)
+  let said = ''
+  for await (const text of python.stdout) said += text
+  assert.ok(said.includes(expected), said)
 }
 
 await run({
@@ -320,6 +346,19 @@ await run({
           assert.ok(!shown.includes(made), 'the way back shows it again')
         }
         assert.equal(await cards(), 1)
+        // The program that it was made for, from where it may be used.
+        await pythonSignsIn(made, 'OK')
+        for (const deadline = Date.now() + 5000; ; await new Promise((done) => setTimeout(done, 100))) {
+          await page.reload()
+          const text = await page.locator('article', { hasText: 'Printer in the hall' }).innerText()
+          if (/ago – IMAP/.test(text)) break
+          assert.ok(Date.now() < deadline, `its use is not told: ${text}`)
+        }
+        await shoot(page, 'account-app-password')
+        await page.locator('article', { hasText: 'Printer in the hall' }).getByRole('button').first().click()
+        await page.waitForURL(`${facts.issuer}/account`)
+        assert.equal(await page.locator('article', { hasText: 'Printer in the hall' }).count(), 0)
+        await pythonSignsIn(made, 'AUTHENTICATIONFAILED')
       },
       { expected: UNPROCESSABLE, tolerated: /ERR_CACHE_MISS|status of 400/ },
     )
