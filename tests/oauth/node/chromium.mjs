@@ -37,7 +37,7 @@ import imaplib, ssl, sys, time
 for attempt in range(40):
     imap = imaplib.IMAP4_SSL('${facts.hostname}', ${facts.ports.imaps}, ssl_context=ssl.create_default_context())
     # Passwords are offered once anybody has one, which the server looks for every second.
-    if 'AUTH=PLAIN' in imap.capabilities or not sys.argv[1] == 'OK':
+    if 'AUTH=PLAIN' in imap.capabilities or not sys.argv[1] == 'True':
         break
     imap.logout()
     time.sleep(0.25)
@@ -48,11 +48,11 @@ try:
 except imaplib.IMAP4.error as error:
     print(error)
 `
-  const python = spawn('python3', ['-c', program, expected], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const python = spawn('python3', ['-c', program, expected.test('OK') ? 'True' : 'False'], { stdio: ['pipe', 'pipe', 'inherit'] })
   python.stdin.end(password)
   let said = ''
   for await (const text of python.stdout) said += text
-  assert.ok(said.includes(expected), said)
+  assert.match(said, expected)
 }
 
 await run({
@@ -281,8 +281,7 @@ await run({
       await card.getByRole('button', { name: /^Disconnect/ }).click()
       await over
       assert.ok(isOver - started < 1000, `the session ended after ${isOver - started} ms`)
-      await page.waitForURL(`${facts.issuer}/account`)
-      assert.equal(await card.count(), 0)
+      await card.waitFor({ state: 'detached' })
       await page.reload()
       assert.equal(await card.count(), 0)
       // One session alone: its app stays connected.
@@ -347,7 +346,7 @@ await run({
         }
         assert.equal(await cards(), 1)
         // The program that it was made for, from where it may be used.
-        await pythonSignsIn(made, 'OK')
+        await pythonSignsIn(made, /^OK$/m)
         for (const deadline = Date.now() + 5000; ; await new Promise((done) => setTimeout(done, 100))) {
           await page.reload()
           const text = await page.locator('article', { hasText: 'Printer in the hall' }).innerText()
@@ -355,10 +354,11 @@ await run({
           assert.ok(Date.now() < deadline, `its use is not told: ${text}`)
         }
         await shoot(page, 'account-app-password')
-        await page.locator('article', { hasText: 'Printer in the hall' }).getByRole('button').first().click()
-        await page.waitForURL(`${facts.issuer}/account`)
-        assert.equal(await page.locator('article', { hasText: 'Printer in the hall' }).count(), 0)
-        await pythonSignsIn(made, 'AUTHENTICATIONFAILED')
+        const card = page.locator('article', { hasText: 'Printer in the hall' })
+        await card.getByRole('button').first().click()
+        await card.waitFor({ state: 'detached' })
+        // It was the last one: then no password is taken at all.
+        await pythonSignsIn(made, /AUTHENTICATIONFAILED|Passwords are not accepted/)
       },
       { expected: UNPROCESSABLE, tolerated: /ERR_CACHE_MISS|status of 400/ },
     )
