@@ -10,13 +10,14 @@ use super::{
     account::{AccountError, Sources, account},
     guards,
     line::{Connection, Shared},
+    noted,
     password::{self, Guess},
     registry::{Bound, Entry},
 };
 use crate::{
-    directory::{Place, SecretError, SignInBy, SignInNote, SignInResult},
+    directory::SecretError,
     lookup::LookupError,
-    model::{self, ClientId, Mechanism, Outcome, Principal, Right, UnixTime},
+    model::{ClientId, Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Guard, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
@@ -97,9 +98,7 @@ pub(super) async fn sign_in(
     };
     event.emit();
     shared.metrics.sign_in(&event);
-    if outcome == Outcome::InvalidToken && !mechanism.is_bearer() {
-        note_wrong_password(shared, connection, trail.user.as_deref());
-    }
+    noted::refused(shared, connection, &event);
     result.map_err(|denied| refusal(shared, connection, denied.kind, trail.user.as_deref()))
 }
 
@@ -204,37 +203,12 @@ async fn attempt_sign_in(
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
-    note(shared, &entry, &principal, now);
+    noted::signed_in(shared, &entry, &principal, now);
     if principal.client == ClientId::app_password() {
         shared.validator.note_use(&principal.right, last_use(connection, software));
     }
     let guard = guards::choose(connection.protocol, &upstream.ready, submission, senders);
     Ok(SignedIn { entry, upstream, guard })
-}
-
-/// Notes for the user to see that somebody has signed in as them.
-fn note(shared: &Shared, entry: &Entry, principal: &Principal, now: UnixTime) {
-    let Some(log) = &shared.sign_in_log else { return };
-    let live = entry.live();
-    let by = SignInBy {
-        address: live.client_ip,
-        client: Some(principal.client.to_string()),
-        program: live.program().map(str::to_owned),
-        browser: None,
-        grant: principal.right.grant(),
-    };
-    let (user, place) = (principal.login.clone(), Place::Mail(live.protocol));
-    log.note(SignInNote { user, at: now, place, result: SignInResult::Ok(by) });
-}
-
-/// Counts a wrong password for the user whose name was given, if there is one: whoever keeps the history knows.
-fn note_wrong_password(shared: &Shared, connection: &Connection, user: Option<&str>) {
-    let (Some(log), Some(user)) = (&shared.sign_in_log, user.and_then(|user| model::Login::parse(user).ok()))
-    else {
-        return;
-    };
-    let place = Place::Mail(connection.protocol);
-    log.note(SignInNote { user, at: UnixTime::now(), place, result: SignInResult::Failed });
 }
 
 fn last_use(connection: &Connection, software: Option<String>) -> LastUse {
