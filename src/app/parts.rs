@@ -15,7 +15,7 @@ use crate::{
     admin::BindError,
     directory::{
         self, BackendDirectory, Directory, HashError, OpenIdProvider, OutsideDirectory, Pace, PasswordCheck,
-        PasswordGuard, SecretError, Secrets,
+        PasswordGuard, SecretError, Secrets, SignInLog,
     },
     http::HttpError,
     issuer::{Issuer, IssuerError},
@@ -128,7 +128,8 @@ impl Parts {
         let backends =
             Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics)?;
         let backends = Arc::new(backends.with_lookups(lookups.clone()));
-        let issuer = built_in_issuer(&config, &store, &server_key, &backends).await?;
+        let sign_in_log = SignInLog::start(Arc::clone(&store));
+        let issuer = built_in_issuer(&config, &store, &server_key, &backends, &sign_in_log).await?;
         let knows_more = |source: &directory::Source| !matches!(source, directory::Source::Backend);
         let guard = match &issuer {
             Some(issuer) => issuer.password_guard(),
@@ -147,6 +148,7 @@ impl Parts {
             backends,
             lookups,
             secrets,
+            sign_in_log: Some(sign_in_log),
             passwords,
             registry: Arc::new(Registry::default()),
             metrics,
@@ -223,6 +225,7 @@ impl Parts {
                 .then(|| Arc::clone(&self.shared.validator)),
             trusted: self.config.trusted.iter().map(|issuer| Arc::clone(&issuer.url)).collect(),
             setup: Arc::new(self.config.setup.clone()),
+            sessions: Arc::clone(&self.shared.registry),
             limits: web::Limits::default(),
             metrics: Arc::clone(&self.shared.metrics),
         })
@@ -235,12 +238,15 @@ async fn built_in_issuer(
     store: &Arc<dyn Store>,
     server_key: &ServerKey,
     backends: &Arc<Backends>,
+    sign_in_log: &Arc<SignInLog>,
 ) -> Result<Option<Arc<Issuer>>, AppError> {
     if !config.issuer.enabled {
         return Ok(None);
     }
     let issuer = Issuer::new(config.issuer.clone(), Arc::clone(store), server_key.clone(), UnixTime::now());
-    let issuer = with_people(issuer.await?, &config.directory, backends, store)?;
+    let issuer = with_people(issuer.await?, &config.directory, backends, store)?
+        .with_sign_in_log(Arc::clone(sign_in_log))
+        .with_mailboxes(Arc::new(BackendDirectory::new(Arc::clone(backends))));
     Ok(Some(Arc::new(issuer)))
 }
 

@@ -28,6 +28,7 @@ mod outside;
 mod pace;
 mod saslauthd;
 mod secrets;
+mod sign_in_log;
 mod sql;
 
 pub use backend::BackendDirectory;
@@ -46,7 +47,11 @@ pub use outside::{
 pub use pace::Pace;
 pub use saslauthd::{Saslauthd, SaslauthdConfig};
 pub use secrets::{SecretError, Secrets};
+pub use sign_in_log::SignInLog;
 pub use sql::{SqlDirectory, SqlDirectoryConfig};
+
+/// For rooms that know directories and not the store.
+pub use crate::store::{Place, SignInBy, SignInNote, SignInResult};
 
 use std::{net::IpAddr, sync::Arc};
 

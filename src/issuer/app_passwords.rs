@@ -88,7 +88,7 @@ impl Issuer {
         new: NewAppPassword,
         now: UnixTime,
     ) -> Result<MadeAppPassword, IssuerError> {
-        let name = checked(&new, now)?;
+        let name = new.checked(now)?;
         let limit = self.config.grant_lifetime.map(|lifetime| now.after(lifetime));
         let expires_at = [limit, new.expires_at].into_iter().flatten().min();
         let (password, key) = (AppPassword::generate()?, GrantKey::generate()?);
@@ -166,26 +166,36 @@ impl Issuer {
     }
 }
 
-/// The name that it gets, if everything else is in order.
-fn checked(new: &NewAppPassword, now: UnixTime) -> Result<String, AppPasswordFault> {
-    let name = new.name.trim();
-    if new.user.is_client() {
-        return Err(AppPasswordFault::User);
+impl NewAppPassword {
+    /// Whether it can be made, as far as can be told before.
+    ///
+    /// # Errors
+    /// [`AppPasswordFault`].
+    pub fn check(&self, now: UnixTime) -> Result<(), AppPasswordFault> {
+        self.checked(now).map(drop)
     }
-    let length = name.chars().count();
-    if length == 0 || length > Issuer::MAX_APP_PASSWORD_NAME || name.chars().any(char::is_control) {
-        return Err(AppPasswordFault::Name);
+
+    /// The name that it gets, if everything else is in order.
+    fn checked(&self, now: UnixTime) -> Result<String, AppPasswordFault> {
+        let name = self.name.trim();
+        if self.user.is_client() {
+            return Err(AppPasswordFault::User);
+        }
+        let length = name.chars().count();
+        if length == 0 || length > Issuer::MAX_APP_PASSWORD_NAME || name.chars().any(char::is_control) {
+            return Err(AppPasswordFault::Name);
+        }
+        if self.protocols.is_empty() {
+            return Err(AppPasswordFault::Protocols);
+        }
+        if self.networks.len() > Issuer::MAX_APP_PASSWORD_NETWORKS {
+            return Err(AppPasswordFault::Networks);
+        }
+        if self.expires_at.is_some_and(|end| end <= now || end > NEVER) {
+            return Err(AppPasswordFault::Ended);
+        }
+        Ok(name.to_owned())
     }
-    if new.protocols.is_empty() {
-        return Err(AppPasswordFault::Protocols);
-    }
-    if new.networks.len() > Issuer::MAX_APP_PASSWORD_NETWORKS {
-        return Err(AppPasswordFault::Networks);
-    }
-    if new.expires_at.is_some_and(|end| end <= now || end > NEVER) {
-        return Err(AppPasswordFault::Ended);
-    }
-    Ok(name.to_owned())
 }
 
 /// The narrow scope values of the protocols, each once.

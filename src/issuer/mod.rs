@@ -25,13 +25,18 @@ use thiserror::Error;
 
 /// For rooms that know the issuer and not the store.
 pub use crate::{
-    store::{AppPasswordRecord, Ended, Grant, GrantEnd, GrantFilter, LastUse, RevocationReason, StoreError},
+    store::{
+        AppPasswordRecord, Ended, Grant, GrantEnd, GrantFilter, GrantUse, LastUse, News, Place,
+        RevocationReason, StoreError,
+    },
     token::ServerKey,
 };
 pub use app_passwords::{AppPasswordFault, MadeAppPassword, NewAppPassword};
 pub use authorize::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, MailboxPage, OutsideButton, Page,
-    PageError, Pushed, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
+    Account, AccountEntry, AccountGoal, Answer, AppPasswordAnswer, AppPasswordError, AppPasswordForm,
+    AppPasswordPage, ConnectedApp, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage,
+    MailboxPage, OutsideButton, Page, PageError, Pushed, Redirect, RedirectMode, SignInError, SignInForm,
+    SignInPage, SignInShown, SignedIn,
 };
 pub use clients::{
     AccessTokenFormat, AddedClient, AuthMethod, Client, ClientMetadata, GrantType, InitialAccess,

@@ -15,7 +15,7 @@ use super::{
     sign_in::{SignedIn, sign_in, spoiled},
 };
 use crate::{
-    directory::Secrets,
+    directory::{Secrets, SignInLog},
     limits,
     lookup::Lookups,
     model::{Protocol, SessionId},
@@ -49,6 +49,8 @@ pub struct Shared {
     pub lookups: Lookups,
     /// Passwords of users at mail servers that the store keeps.
     pub secrets: Arc<Secrets>,
+    /// Where it is noted who has signed in, for users to see.
+    pub sign_in_log: Option<Arc<SignInLog>>,
     /// Which passwords are taken, and what holds guessing down.
     pub passwords: Passwords,
     /// Live sessions.

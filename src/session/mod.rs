@@ -17,6 +17,7 @@ mod account;
 mod guards;
 mod issuers;
 mod line;
+mod noted;
 mod password;
 mod policy;
 mod registry;

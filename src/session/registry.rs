@@ -46,6 +46,7 @@ pub struct Live {
     pub switch: Arc<Switch>,
     bound: OnceLock<Bound>,
     server: OnceLock<Arc<str>>,
+    program: OnceLock<String>,
 }
 
 /// What a session hangs on, once its token was validated.
@@ -94,6 +95,7 @@ impl Registry {
             switch,
             bound: OnceLock::new(),
             server: OnceLock::new(),
+            program: OnceLock::new(),
         });
         self.sessions.insert(id, Arc::clone(&live));
         Entry { registry: Arc::clone(self), live }
@@ -124,6 +126,19 @@ impl Registry {
     /// Ends one session; says whether it was there.
     pub fn kill(&self, id: SessionId) -> bool {
         self.end_where(EndReason::Killed, |live| live.id == id) > 0
+    }
+
+    /// Ends one session if it is `user`'s; says whether it was there and theirs.
+    pub fn kill_of_user(&self, id: SessionId, user: &Login) -> bool {
+        self.end_where(EndReason::Killed, |live| live.id == id && live.is_of(user)) > 0
+    }
+
+    /// A user's sessions, the oldest first.
+    pub fn of_user(&self, user: &Login) -> Vec<Arc<Live>> {
+        let theirs = self.sessions.iter().filter(|entry| entry.is_of(user));
+        let mut theirs: Vec<Arc<Live>> = theirs.map(|entry| Arc::clone(&entry)).collect();
+        theirs.sort_by_key(|live| (live.since, live.id));
+        theirs
     }
 
     /// Ends the sessions that are `meant`, because their mail server is drained; says how many.
@@ -180,6 +195,15 @@ impl Live {
             && self.bound().is_some_and(|bound| *bound.backend == *backend)
     }
 
+    /// What the mail client calls itself, where it does.
+    pub fn program(&self) -> Option<&str> {
+        self.program.get().map(String::as_str)
+    }
+
+    fn is_of(&self, user: &Login) -> bool {
+        self.bound().is_some_and(|bound| bound.login == *user)
+    }
+
     fn ends_at(&self) -> Option<UnixTime> {
         self.bound().and_then(|bound| bound.ends_at)
     }
@@ -204,6 +228,13 @@ impl Entry {
     /// Notes the server (host and port) that took the login.
     pub fn logged_in_at(&self, server: Arc<str>) {
         let _ = self.live.server.set(server);
+    }
+
+    /// Notes what the mail client calls itself.
+    pub fn program_is(&self, program: Option<&str>) {
+        if let Some(program) = program {
+            let _ = self.live.program.set(program.to_owned());
+        }
     }
 
     /// Ties the session to what its right hangs on. An entry is bound once.

@@ -10,6 +10,7 @@ use super::{
     account::{AccountError, Sources, account},
     guards,
     line::{Connection, Shared},
+    noted,
     password::{self, Guess},
     registry::{Bound, Entry},
 };
@@ -97,6 +98,7 @@ pub(super) async fn sign_in(
     };
     event.emit();
     shared.metrics.sign_in(&event);
+    noted::refused(shared, connection, &event);
     result.map_err(|denied| refusal(shared, connection, denied.kind, trail.user.as_deref()))
 }
 
@@ -139,6 +141,7 @@ async fn attempt_sign_in(
 ) -> Result<SignedIn, Denied> {
     let now = UnixTime::now();
     let entry = shared.registry.enter(connection.id, connection.protocol, connection.peer.ip(), now);
+    entry.program_is(attempt.client_software.as_deref());
     let Validated { mut principal, seen, mut guess } =
         validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
@@ -206,6 +209,7 @@ async fn attempt_sign_in(
         shared.refusals.login_succeeded(*grant, &backend.config().name, UnixTime::now());
     }
     check_again(shared, &entry, &principal, seen).await?;
+    noted::signed_in(shared, &entry, &principal, now);
     if principal.client == ClientId::app_password() {
         shared.validator.note_use(&principal.right, last_use(connection, software));
     }

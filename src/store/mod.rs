@@ -9,11 +9,13 @@
 //!
 //! It must not decide who may do what, and must not import the token formats.
 
+mod account_session;
 mod app_password;
 mod client;
 mod ephemeral;
 mod error;
 mod exchange;
+mod history;
 mod outside;
 mod postgres;
 mod record;
@@ -31,6 +33,7 @@ use std::{
 
 use async_trait::async_trait;
 
+pub use account_session::{ACCOUNT_SESSIONS, AccountSession, AccountSessions};
 pub use app_password::{AppPasswordRecord, AppPasswords, LastUse, NEVER, NewAppPasswordRow};
 pub use client::{ClientRecord, ClientState, Clients};
 pub use ephemeral::{Ephemeral, EphemeralKind};
@@ -38,6 +41,10 @@ pub use error::StoreError;
 pub use exchange::{
     CodeRecord, Decided, DevicePoll, DeviceRecord, DeviceState, Exchanges, NewCode, NewDevice, Redeemed,
     Renewal, Rotated, Rotation,
+};
+pub use history::{
+    BROWSER_RETENTION, BROWSER_ROWS, GrantUse, HISTORY_RETENTION, HISTORY_ROWS, History, News, Place,
+    SignInBy, SignInNote, SignInRecord, SignInResult,
 };
 pub use outside::OutsideEnds;
 pub use postgres::{PostgresAddress, PostgresHost, PostgresStore, PostgresTls};
@@ -94,7 +101,18 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 /// The store's operations. Every one may answer [`StoreError::Unavailable`].
 #[async_trait]
 pub trait Store:
-    AppPasswords + Clients + Ephemeral + Exchanges + OutsideEnds + UpstreamSecrets + Users + Send + Sync + 'static
+    AccountSessions
+    + AppPasswords
+    + Clients
+    + Ephemeral
+    + Exchanges
+    + History
+    + OutsideEnds
+    + UpstreamSecrets
+    + Users
+    + Send
+    + Sync
+    + 'static
 {
     /// Stores a grant, its sealed credentials, its code and its first tokens: all of it or nothing.
     ///
@@ -185,7 +203,9 @@ pub trait Store:
     /// Removes what has had its time, at most `limit` rows of each kind. Returns how many rows it touched; call
     /// again until that is zero.
     ///
-    /// - At its end: the wrapped key of a token or code, a kept answer, an ephemeral fact, a signing key.
+    /// - At its end: the wrapped key of a token or code, a kept answer, an ephemeral fact, a signing key, a session of
+    ///   the account page.
+    /// - [`HISTORY_RETENTION`] after it: a sign-in. [`BROWSER_RETENTION`] after its last sign-in: a browser.
     /// - [`RETENTION`] after its end: a token, a code, an approved device code, and, counted from its use, a
     ///   refresh token that was replaced; a revocation, counted from when it was told.
     /// - [`OUTSIDE_RETENTION`] after it: an end at another issuer.

@@ -26,7 +26,7 @@ pub trait Users: Send + Sync {
 
     /// Replaces a user's password hash; `false` when there is no such user, whose grants are then left alone. With
     /// `end_grants` the user's grants end, with [`super::RevocationReason::PasswordChanged`], and the password
-    /// counts as changed; without, the hash alone is made anew.
+    /// counts as changed, and the user's sessions of the account page end too; without, the hash alone is made anew.
     ///
     /// Many grants are ended in several steps, the password last, as [`super::Clients::remove_client`] does.
     ///
@@ -47,8 +47,8 @@ pub trait Users: Send + Sync {
     /// [`StoreError::Unavailable`] alone.
     async fn renew_hash(&self, login: &Login, from: &str, to: &str) -> Result<bool, StoreError>;
 
-    /// Removes a user with what the user allowed once and for all and their passwords at mail servers, and ends the
-    /// user's grants, with [`super::RevocationReason::UserRemoved`]. What hangs on a name without a row is left alone.
+    /// Removes a user with what the user allowed once and for all, their passwords at mail servers, their sign-ins, known
+    /// browsers and sessions of the account page, and ends the user's grants, with [`super::RevocationReason::UserRemoved`]. What hangs on a name without a row is left alone.
     ///
     /// Many grants are ended in several steps, the rest with the last, as [`super::Clients::remove_client`] does.
     ///

@@ -33,6 +33,7 @@ pub(super) fn routes(house: &Arc<House>) -> Router {
         .route(MAILBOX_PATH, post(mailbox))
         .route(CONSENT_PATH, post(consent))
         .route(&path(Endpoint::Device), get(device).post(device_code))
+        .merge(super::account::routes())
         .method_not_allowed_fallback(async || refusal(StatusCode::METHOD_NOT_ALLOWED))
         .with_state(Arc::clone(house))
 }
@@ -75,6 +76,7 @@ async fn sign_in(State(house): State<Arc<House>>, request: Request) -> Response 
     let typed = Some(fields.login).filter(|login| !login.is_empty());
     let now = UnixTime::now();
     let answer = house.issuer.sign_in(fields, visit.browser.as_ref(), &form.head.caller, now).await;
+    house.leave_former_account(&answer, &visit, now).await;
     pages::respond(&answer, &house.frame(visit.messages, now, typed))
 }
 
@@ -108,6 +110,7 @@ async fn callback(State(house): State<Arc<House>>, request: Request) -> Response
     };
     let now = UnixTime::now();
     let answer = house.issuer.return_from_outside(&params, visit.browser.as_ref(), caller, now).await;
+    house.leave_former_account(&answer, &visit, now).await;
     pages::respond(&answer, &house.frame(visit.messages, now, None))
 }
 
@@ -202,7 +205,7 @@ async fn device_code(State(house): State<Arc<House>>, request: Request) -> Respo
 }
 
 /// The language that a page of ours was in.
-fn language(params: &Params) -> Option<&'static Messages> {
+pub(super) fn language(params: &Params) -> Option<&'static Messages> {
     params.one("lang").ok().flatten().and_then(Messages::named)
 }
 
@@ -223,8 +226,19 @@ impl House {
         pages::respond(&answer, &self.frame(visit.messages, now, None))
     }
 
+    /// Who signs in to the account page anew is signed out of where this browser was before. That it cannot be ended
+    /// now does no harm: it ends by itself.
+    async fn leave_former_account(&self, answer: &Answer, visit: &Visit, now: UnixTime) {
+        if !matches!(answer, Answer::SignedIn(_)) {
+            return;
+        }
+        if let Ok(Some(former)) = self.issuer.signed_in_to_account(visit.account.as_ref(), now).await {
+            let _ = self.issuer.sign_out_of_account(&former).await;
+        }
+    }
+
     /// Reads a form that only a page of this server may send.
-    async fn own_form(&self, request: Request, visit: &Visit) -> Result<Form, Box<Response>> {
+    pub(super) async fn own_form(&self, request: Request, visit: &Visit) -> Result<Form, Box<Response>> {
         if !visit.is_ours {
             return Err(Box::new(self.stale(StatusCode::FORBIDDEN, visit)));
         }

@@ -14,6 +14,7 @@
 //!
 //! It must not know sockets, certificates or mail servers: the listener hands it a stream and says who is there.
 
+mod account;
 mod browser;
 mod cors;
 mod documents;
@@ -52,6 +53,7 @@ use self::{
 };
 use crate::{
     issuer::{self, Issuer},
+    session::Registry,
     setup::Offer,
     telemetry::Metrics,
     validator::Validator,
@@ -70,6 +72,8 @@ pub struct Site {
     pub sign_outs: Option<Arc<Validator>>,
     /// What mail clients are told.
     pub setup: Arc<Offer>,
+    /// The mail sessions of this process.
+    pub sessions: Arc<Registry>,
     /// How much of this server requests can take up.
     pub limits: Limits,
     /// Where issued tokens are counted.
@@ -81,6 +85,7 @@ struct House {
     hostname: Arc<str>,
     trusted: Vec<Arc<str>>,
     issuer: Arc<Issuer>,
+    sessions: Arc<Registry>,
     limits: Limits,
     metrics: Arc<Metrics>,
     gate: Gate,
@@ -107,6 +112,7 @@ pub fn router(site: Site) -> Router {
     match site.issuer {
         Some(issuer) => {
             let mut house = House::new(site.hostname, issuer, site.limits, site.metrics);
+            house.sessions = site.sessions;
             house.trusted = site.trusted;
             router = router.merge(routes(&Arc::new(house)));
         }
@@ -150,6 +156,7 @@ impl House {
             metrics,
             hostname,
             trusted: Vec::new(),
+            sessions: Arc::default(),
             issuer,
             limits,
             gate: Gate::default(),

@@ -11,7 +11,11 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{guard::Limits, messages::Messages, pages::COOKIE};
+use super::{
+    guard::Limits,
+    messages::Messages,
+    pages::{ACCOUNT_COOKIE, COOKIE, LANGUAGE_COOKIE},
+};
 use crate::{
     issuer::{Call, Caller, ErrorCode, OAuthError, Params},
     model::{Secret, UnixTime},
@@ -227,6 +231,8 @@ pub(super) struct Visit {
     pub(super) messages: &'static Messages,
     /// The value of the cookie.
     pub(super) browser: Option<Secret>,
+    /// The value of the cookie of whoever is signed in to the account page.
+    pub(super) account: Option<Secret>,
     /// Whether the request may have been sent by a page of this server.
     pub(super) is_ours: bool,
 }
@@ -235,9 +241,12 @@ impl Visit {
     pub(super) fn of(request: &Request) -> Self {
         let headers = request.headers();
         let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let chosen = cookie(headers, LANGUAGE_COOKIE);
+        let chosen = chosen.as_ref().and_then(Secret::expose_str).and_then(Messages::named);
         Self {
-            messages: Messages::of_header(languages.unwrap_or_default()),
-            browser: cookie(headers),
+            messages: chosen.unwrap_or_else(|| Messages::of_header(languages.unwrap_or_default())),
+            browser: cookie(headers, COOKIE),
+            account: cookie(headers, ACCOUNT_COOKIE),
             is_ours: is_ours(headers, request.uri().authority()),
         }
     }
@@ -250,12 +259,12 @@ impl Visit {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<Secret> {
+fn cookie(headers: &HeaderMap, name: &str) -> Option<Secret> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .flat_map(|value| value.as_bytes().split(|octet| *octet == b';'))
-        .find_map(|pair| pair.trim_ascii().strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"="))
+        .find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
         .map(Secret::copy_of)
 }
 
@@ -312,7 +321,7 @@ mod tests {
     #[test]
     fn the_cookie_is_found_among_others() {
         let value = |pairs: &[(&'static str, &str)]| {
-            cookie(&headers(pairs)).map(|secret| secret.expose_str().unwrap().to_owned())
+            cookie(&headers(pairs), COOKIE).map(|secret| secret.expose_str().unwrap().to_owned())
         };
         assert_eq!(value(&[("cookie", "a=b; __Host-bearward-browser=x; c=d")]).as_deref(), Some("x"));
         assert_eq!(

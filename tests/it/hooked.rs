@@ -12,11 +12,12 @@ use async_trait::async_trait;
 use bearward::{
     model::{ClientId, GrantId, Login, Scope, TokenHash, UnixTime},
     store::{
-        AppPasswordRecord, AppPasswords, CheckItem, ClientRecord, ClientState, Clients, CodeRecord, Decided,
-        DevicePoll, DeviceRecord, Ended, Ephemeral, EphemeralKind, Exchanges, Grant, GrantFilter, LastUse,
-        NewAppPasswordRow, NewDevice, NewGrant, NewToken, OutsideEnds, Redeemed, Renewal, Replaces,
-        RevocationCursor, RevocationPage, RevocationReason, Rotated, Rotation, SigningKeyRecord, Store,
-        StoreError, TokenRecord, UpstreamSecret, UpstreamSecrets, UserRecord, Users,
+        AccountSession, AccountSessions, AppPasswordRecord, AppPasswords, CheckItem, ClientRecord,
+        ClientState, Clients, CodeRecord, Decided, DevicePoll, DeviceRecord, Ended, Ephemeral, EphemeralKind,
+        Exchanges, Grant, GrantFilter, GrantUse, History, LastUse, NewAppPasswordRow, NewDevice, NewGrant,
+        NewToken, OutsideEnds, Redeemed, Renewal, Replaces, RevocationCursor, RevocationPage,
+        RevocationReason, Rotated, Rotation, SignInNote, SignInRecord, SigningKeyRecord, Store, StoreError,
+        TokenRecord, UpstreamSecret, UpstreamSecrets, UserRecord, Users,
     },
 };
 use tokio::sync::Semaphore;
@@ -335,5 +336,38 @@ impl Ephemeral for Hooked {
     }
     async fn forget(&self, kind: EphemeralKind, key: &TokenHash) -> Result<bool, StoreError> {
         self.up()?.forget(kind, key).await
+    }
+}
+
+#[async_trait]
+impl History for Hooked {
+    async fn note_sign_ins(&self, notes: Vec<SignInNote>) -> Result<(), StoreError> {
+        self.up()?.note_sign_ins(notes).await
+    }
+    async fn sign_ins(&self, user: &Login) -> Result<Vec<SignInRecord>, StoreError> {
+        self.up()?.sign_ins(user).await
+    }
+    async fn browsers_told(&self, user: &Login, own: Option<&TokenHash>) -> Result<(), StoreError> {
+        self.up()?.browsers_told(user, own).await
+    }
+    async fn grant_uses(&self, user: &Login) -> Result<Vec<GrantUse>, StoreError> {
+        self.up()?.grant_uses(user).await
+    }
+}
+
+#[async_trait]
+impl AccountSessions for Hooked {
+    async fn open_account_session(&self, session: AccountSession) -> Result<(), StoreError> {
+        self.up()?.open_account_session(session).await
+    }
+    async fn account_session(
+        &self,
+        lookup: &TokenHash,
+        now: UnixTime,
+    ) -> Result<Option<AccountSession>, StoreError> {
+        self.up()?.account_session(lookup, now).await
+    }
+    async fn close_account_session(&self, lookup: &TokenHash) -> Result<bool, StoreError> {
+        self.up()?.close_account_session(lookup).await
     }
 }

@@ -91,6 +91,7 @@ mod validator;
 mod validator_jwt;
 #[cfg(feature = "server")]
 mod web;
+mod web_account;
 #[cfg(feature = "server")]
 mod web_clients;
 #[cfg(feature = "server")]

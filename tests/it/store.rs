@@ -1,5 +1,6 @@
 //! The conformance suite of the store, as functions over the trait, and what is SQLite's own.
 
+mod account;
 mod app_passwords;
 mod cleanup;
 mod clients;
@@ -175,6 +176,14 @@ macro_rules! conformance {
                 app_passwords::a_revoked_app_password_opens_nothing_and_goes_with_its_retention,
                 app_passwords::app_passwords_that_end_together_go_with_their_retention,
                 app_passwords::there_are_app_passwords_while_one_is_live,
+                account::a_sign_in_comes_back_and_what_is_alike_is_counted,
+                account::guessing_a_name_leaves_nothing_and_a_wrong_password_a_count,
+                account::a_users_sign_ins_are_bounded_in_number_and_in_time,
+                account::a_browser_that_is_not_known_is_news_until_it_is_told,
+                account::the_last_use_of_a_grant_goes_with_it,
+                account::a_session_of_the_account_page_ends_when_it_is_closed_or_over,
+                account::a_user_has_so_many_sessions_and_the_oldest_gives_way,
+                account::a_removed_user_leaves_no_history_and_a_changed_password_no_session,
                 secrets::an_upstream_secret_is_one_users_at_one_backend,
                 users::a_user_comes_back_as_it_went_in,
                 users::a_changed_password_ends_the_users_grants_and_a_new_hash_does_not,
@@ -203,6 +212,7 @@ macro_rules! conformance {
                 refresh::a_refresh_token_is_not_renewed_after_it_was_replaced,
                 devices::a_device_is_decided_once_and_used_once_by_many,
                 app_passwords::of_many_app_passwords_at_once_no_more_are_stored_than_may_be,
+                account::of_many_first_sign_ins_from_new_browsers_at_once_one_is_no_news,
                 clients::no_grant_of_a_removed_client_is_live_afterwards,
                 ephemeral::what_may_happen_once_happens_once,
             }

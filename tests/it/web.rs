@@ -17,9 +17,10 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use bearward::{
-    directory::{CheckError, PasswordCheck, Verified},
+    directory::{CheckError, PasswordCheck, SignInLog, Verified},
     issuer::{self, Caller, Issuer},
     model::{Login, Mechanism, Protocol, Secret, UnixTime},
+    session::Registry,
     setup::{self, OAuth, Offer, Provider, Security, Service},
     telemetry::Metrics,
     token::ServerKey,
@@ -64,6 +65,7 @@ pub(crate) struct Web {
     pub(crate) asked: Arc<AtomicU32>,
     pub(crate) answered: Arc<AtomicU32>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sessions: Arc<Registry>,
     folder: tempfile::TempDir,
 }
 
@@ -108,6 +110,15 @@ impl Web {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Hooked::over(folder.path()).await);
+        Self::over(folder, store, (limits, change), finish).await
+    }
+
+    async fn over(
+        folder: tempfile::TempDir,
+        store: Arc<Hooked>,
+        (limits, change): (Limits, impl FnOnce(&mut issuer::Config)),
+        finish: impl FnOnce(Issuer, Arc<dyn PasswordCheck>) -> Issuer,
+    ) -> Self {
         let mut config = issuer::Config::new("https://mail.example.org");
         config.sign_in.wrong_answer_step = Duration::ZERO;
         change(&mut config);
@@ -117,8 +128,17 @@ impl Web {
         let issuer = Issuer::new(config, store.clone(), key, UnixTime::now()).await.unwrap();
         let issuer = Arc::new(finish(issuer, directory));
         let site = site(Some(Arc::clone(&issuer)), limits);
-        let metrics = Arc::clone(&site.metrics);
-        Self { router: web::router(site), issuer, store, asked, answered, metrics, folder }
+        let (metrics, sessions) = (Arc::clone(&site.metrics), Arc::clone(&site.sessions));
+        Self { router: web::router(site), issuer, store, asked, answered, metrics, sessions, folder }
+    }
+
+    /// With a history of sign-ins.
+    pub(crate) async fn with_log(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Hooked::over(folder.path()).await);
+        let log = SignInLog::start(store.clone());
+        let finish = |issuer: Issuer, directory| issuer.with_directory(directory).with_sign_in_log(log);
+        Self::over(folder, store, (limits, |_: &mut issuer::Config| ()), finish).await
     }
 
     /// All files of the store, but the one that only says who reads now.
@@ -171,6 +191,7 @@ pub(crate) fn site(issuer: Option<Arc<Issuer>>, limits: Limits) -> Site {
         issuer,
         trusted: Vec::new(),
         setup: Arc::new(setup),
+        sessions: Arc::default(),
         limits,
         metrics: Arc::default(),
     }
@@ -323,7 +344,7 @@ async fn the_page_names_the_settings_and_runs_no_script() {
     let answer = web.send(foreign(Method::GET, "/")).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
-    assert_eq!(answer.header("vary"), Some("Accept-Language"));
+    assert_eq!(answer.header("vary"), Some("Accept-Language, Cookie"));
     assert!(answer.body.contains("<td>993</td><td>TLS</td><td>OAUTHBEARER</td>"), "{}", answer.body);
     for forbidden in ["<script", "http://", "style=", "onload"] {
         assert!(!answer.body.contains(forbidden), "{forbidden}");

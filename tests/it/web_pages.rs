@@ -164,7 +164,7 @@ async fn the_cookie_stays_with_this_host_and_off_scripts() {
     let cookie = page.header("set-cookie").unwrap();
     let (pair, attributes) = cookie.split_once("; ").unwrap();
     assert!(pair.starts_with(COOKIE) && pair.len() > COOKIE.len() + 40, "{pair}");
-    assert_eq!(attributes, "Path=/; Secure; HttpOnly; SameSite=Lax");
+    assert_eq!(attributes, "Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Lax");
     let value = browser.cookie.clone();
     // A second request in the same browser does not make the first one's page useless.
     browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;

@@ -57,8 +57,23 @@ fn a_device_is_connected_by_its_code() {
 }
 
 #[test]
+fn axe_finds_nothing_on_any_page() {
+    run("accessible");
+}
+
+#[test]
 fn every_page_fits_a_small_phone_without_scripts() {
     run("small_screen");
+}
+
+#[test]
+fn the_account_page_lists_what_is_connected_and_disconnects_an_idle_session_at_once() {
+    run("account");
+}
+
+#[test]
+fn an_app_password_is_made_once_whatever_the_browser_repeats() {
+    run("app_password");
 }
 
 #[test]

@@ -31,15 +31,17 @@ impl Issuer {
     /// After the right password: the consent page, or the end, where consent is remembered.
     pub(super) async fn signed_in(
         &self,
-        client: &Client,
+        client: Option<&Client>,
         asked: Asked,
         person: Person<'_>,
         browser: &Browser,
         now: UnixTime,
     ) -> Answer {
-        let request = match asked {
-            Asked::Client(request) => request,
-            Asked::Device(request) => {
+        let (client, request) = match (client, asked) {
+            (_, Asked::Account(request)) => return self.account_signed_in(&request, person, now).await,
+            (None, _) => return no_way_back(),
+            (Some(client), Asked::Client(request)) => (client, request),
+            (Some(client), Asked::Device(request)) => {
                 return self.device_signed_in(client, request, person, browser, now).await;
             }
         };

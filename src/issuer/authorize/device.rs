@@ -76,7 +76,7 @@ impl Issuer {
         };
         let state = SignInState { asked_at: now, asked: Asked::Device(request), other_account: None };
         match Browser::of_cookie_or_new(browser) {
-            Ok(browser) => self.sign_in_page(&client, &state, &browser),
+            Ok(browser) => self.sign_in_page(Some(&client), &state, &browser),
             Err(error) => fault(error),
         }
     }

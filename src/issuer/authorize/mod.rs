@@ -14,10 +14,13 @@
 //!
 //! It must not know cookies' attributes or HTML: the caller renders [`Answer`].
 
+mod account;
 mod consent;
 mod details;
 mod device;
+mod new_app_password;
 mod outside;
+mod own;
 mod page;
 mod par;
 mod reply;
@@ -27,10 +30,13 @@ mod sign_in;
 mod sign_ins;
 mod state;
 
+pub use account::{AccountGoal, SignedIn};
 pub(super) use details::{CodeDetails, DeviceDetails};
+pub use new_app_password::{AppPasswordAnswer, AppPasswordError, AppPasswordForm, AppPasswordPage};
+pub use own::{Account, ConnectedApp, SignInShown};
 pub use page::{
-    Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, MailboxPage, OutsideButton, Page,
-    PageError, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
+    AccountEntry, Answer, ConsentPage, DeviceCodePage, DevicePlace, DonePage, LeavePage, MailboxPage,
+    OutsideButton, Page, PageError, Redirect, RedirectMode, SignInError, SignInForm, SignInPage,
 };
 pub use par::Pushed;
 pub(super) use request::select_scope;
@@ -45,7 +51,7 @@ use self::{
 };
 use super::{Client, ErrorCode, Issuer, OAuthError, Params};
 use crate::{
-    directory::{Names, OutsideDirectory, PasswordCheck, PasswordGuard},
+    directory::{Names, OutsideDirectory, PasswordCheck, PasswordGuard, SignInLog},
     model::{ClientId, GrantId, Secret, UnixTime},
 };
 
@@ -68,6 +74,21 @@ impl Issuer {
     #[must_use]
     pub fn with_outside(mut self, outside: Arc<OutsideDirectory>) -> Self {
         self.sign_ins.ask_outside(outside);
+        self
+    }
+
+    /// Lets people see on their account page who has signed in.
+    #[must_use]
+    pub fn with_sign_in_log(mut self, log: Arc<SignInLog>) -> Self {
+        self.sign_ins.write_to(log);
+        self
+    }
+
+    /// Lets people make app passwords on their account page: `mailboxes` knows which mail servers are logged in to with
+    /// the mailbox password, and whether it is right.
+    #[must_use]
+    pub fn with_mailboxes(mut self, mailboxes: Arc<dyn PasswordCheck>) -> Self {
+        self.sign_ins.log_in_at(mailboxes);
         self
     }
 
@@ -103,7 +124,7 @@ impl Issuer {
         match request {
             Ok(request) => {
                 let state = SignInState { asked_at: now, asked: Asked::Client(request), other_account: None };
-                self.sign_in_page(&client, &state, &browser)
+                self.sign_in_page(Some(&client), &state, &browser)
             }
             Err(answer) => *answer,
         }

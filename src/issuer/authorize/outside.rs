@@ -1,6 +1,6 @@
 //! Sign-in at an outside OpenID provider: there, back, and the mailbox password where a backend needs it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl Issuer {
             Err(store) => return unavailable(&store),
         }
         let again = |opened: &SignInState, refused| {
-            self.sign_in_page_again(&client, opened, state.to_owned(), &browser, Some(refused))
+            self.sign_in_page_again(client.as_deref(), opened, state.to_owned(), &browser, Some(refused))
         };
         if let Err(TooMany { retry_after }) = self.sign_ins.limits.leave(caller.address, now) {
             return again(&opened, SignInError::TooMany { retry_after });
@@ -129,11 +129,8 @@ impl Issuer {
     }
 
     fn departure(&self, opened: &SignInState, state: &str, nonce: &str, verifier: &str) -> Departure {
-        let request = match &opened.asked {
-            Asked::Client(request) => Some(request),
-            Asked::Device(_) => None,
-        };
-        let prompt = match request.and_then(|request| request.outside_prompt) {
+        let told = opened.asked.for_outside();
+        let prompt = match told.prompt {
             Some(OutsidePrompt::Login) => Some(OutsidePrompt::Login),
             wanted @ (Some(OutsidePrompt::SelectAccount) | None) => opened.other_account.or(wanted),
         };
@@ -142,8 +139,8 @@ impl Issuer {
             state: state.to_owned(),
             nonce: nonce.to_owned(),
             code_challenge: base64url(&sha256(verifier.as_bytes())),
-            login_hint: request.and_then(|request| request.login_hint.clone()),
-            max_age: request.and_then(|request| request.max_age),
+            login_hint: told.login_hint,
+            max_age: told.max_age,
             prompt,
         }
     }
@@ -194,11 +191,14 @@ impl Issuer {
         let failure = match self.person(outside, params, &kept, now).await {
             Ok(person) => {
                 attempt.right(now);
-                return self.outside_signed_in(outside, &client, kept, person, (&browser, caller), now).await;
+                return self
+                    .outside_signed_in(outside, client.as_deref(), kept, person, (&browser, caller), now)
+                    .await;
             }
             Err(failure) => failure,
         };
-        tracing::info!(address = %caller.address, client_id = %client.id, %failure, "a sign-in at the outside provider failed");
+        let client_id = client.as_ref().map_or("", |client| client.id.as_str());
+        tracing::info!(address = %caller.address, client_id, %failure, "a sign-in at the outside provider failed");
         let mut counted = None;
         let refused = match failure {
             OutsideError::Unavailable(_) | OutsideError::Operator(_) => {
@@ -223,12 +223,12 @@ impl Issuer {
             return error(PageError::Dead);
         }
         let state = kept.again(&refused);
-        self.sign_in_page_with(&client, &state, &browser, refused)
+        self.sign_in_page_with(client.as_deref(), &state, &browser, refused)
     }
 
     fn sign_in_page_with(
         &self,
-        client: &Client,
+        client: Option<&Client>,
         state: &SignInState,
         browser: &Browser,
         refused: SignInError,
@@ -271,10 +271,7 @@ impl Issuer {
             Ok(value) if value.is_none_or(|value| value.len() <= LONGEST) => Ok(value),
             Ok(_) | Err(_) => Err(OutsideError::Refused("the answer is malformed".to_owned())),
         };
-        let request = match &kept.asked {
-            Asked::Client(request) => Some(request),
-            Asked::Device(_) => None,
-        };
+        let told = kept.asked.for_outside();
         let back = Return {
             code: bounded("code")?,
             error: bounded("error")?,
@@ -283,8 +280,8 @@ impl Issuer {
             nonce: &kept.nonce,
             code_verifier: &kept.verifier,
             left_at: kept.left_at,
-            max_age: request.and_then(|request| request.max_age),
-            prompt: request.and_then(|request| request.outside_prompt),
+            max_age: told.max_age,
+            prompt: told.prompt,
         };
         outside.person(&back, now).await
     }
@@ -293,7 +290,7 @@ impl Issuer {
     async fn outside_signed_in(
         &self,
         outside: &OutsideDirectory,
-        client: &Arc<Client>,
+        client: Option<&Client>,
         kept: Kept,
         person: OutsidePerson,
         (browser, caller): (&Browser, &Caller),
@@ -312,15 +309,16 @@ impl Issuer {
                 return error(PageError::Unavailable);
             }
         };
+        self.note_page(&user, &kept.asked, browser, caller, now);
         let verified = Verified { seal_for, login: None };
         // Where nothing is sealed no password is needed; where it would open nothing none is asked for.
-        if verified.seal_for.is_empty() || opens_nothing(client, &verified) {
+        let Some(asking) = client.filter(|client| needs_password(client, &verified)) else {
             let person = Person { user, password: &Secret::default(), verified, auth_time };
             return self.signed_in(client, kept.asked, person, browser, now).await;
-        }
+        };
         let state = MailboxState { user, auth_time, asked_at: now, asked: kept.asked };
         match browser.seal(Place::Mailbox, &state, &self.server_key) {
-            Ok(text) => mailbox_page(client, &state, text, None),
+            Ok(text) => mailbox_page(asking, &state, text, None),
             Err(failed) => fault(failed),
         }
     }
@@ -342,7 +340,8 @@ impl Issuer {
             return error(PageError::Stale);
         };
         let client = match self.client_of(&opened.asked).await {
-            Ok(client) => client,
+            Ok(Some(client)) => client,
+            Ok(None) => return error(PageError::Stale),
             Err(answer) => return *answer,
         };
         let started = Instant::now();
@@ -351,10 +350,10 @@ impl Issuer {
             Checked::Right(verified) => {
                 let MailboxState { user, auth_time, asked, .. } = opened;
                 let person = Person { user, password, verified, auth_time };
-                return self.signed_in(&client, asked, person, &browser, now).await;
+                return self.signed_in(Some(&client), asked, person, &browser, now).await;
             }
             refused @ (Checked::Dead | Checked::Refused(_) | Checked::Wrong { .. }) => {
-                match self.refused(refused, started, caller, &client).await {
+                match self.refused(refused, started, caller, Some(&client)).await {
                     Ok(refused) => refused,
                     Err(dead) => return error(dead),
                 }
@@ -366,6 +365,10 @@ impl Issuer {
     fn return_key(&self, state: &str) -> Result<TokenHash, CryptoError> {
         self.server_key.hash("way back from an outside provider", &[state.as_bytes()])
     }
+}
+
+fn needs_password(client: &Client, verified: &Verified) -> bool {
+    !verified.seal_for.is_empty() && !opens_nothing(client, verified)
 }
 
 fn mailbox_page(client: &Client, state: &MailboxState, text: String, error: Option<SignInError>) -> Answer {

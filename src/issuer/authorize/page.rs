@@ -1,5 +1,6 @@
 use std::{net::IpAddr, sync::Arc};
 
+use super::account::AccountGoal;
 use crate::model::{Login, Scope, Secret, UnixTime};
 
 /// What the browser gets.
@@ -9,6 +10,8 @@ pub enum Answer {
     Page(Page),
     /// The way back to the client.
     Redirect(Redirect),
+    /// The way to the account page, on which somebody is signed in now.
+    SignedIn(AccountEntry),
 }
 
 /// A page, without its looks.
@@ -30,6 +33,15 @@ pub enum Page {
     Error(PageError),
 }
 
+/// Somebody is signed in to the account page.
+#[derive(Clone, Debug)]
+pub struct AccountEntry {
+    /// The value of the session's cookie.
+    pub session: Secret,
+    /// What they wanted there.
+    pub goal: AccountGoal,
+}
+
 /// Asks for name and password.
 #[derive(Clone, Debug)]
 pub struct SignInPage {
@@ -37,6 +49,8 @@ pub struct SignInPage {
     pub state: String,
     /// The cookie's value, to be set with this page.
     pub browser: Secret,
+    /// Whether they sign in to the account page; there is no client then.
+    pub is_account: bool,
     /// The client's name, as it calls itself.
     pub client_name: String,
     /// Whether the operator vouches for that name.

@@ -9,10 +9,10 @@ use super::{
     state::{Asked, Browser, Place, SignInState},
 };
 use crate::{
-    directory::{CheckError, PasswordCheck, Verified},
+    directory::{CheckError, OutsidePrompt, PasswordCheck, SignInBy, Verified},
     issuer::{Caller, Client, Issuer, Standing},
     limits::{Attempt, TooMany},
-    model::{GrantId, Login, Secret, UnixTime},
+    model::{ClientId, GrantId, Login, Secret, TokenHash, UnixTime},
     store::{EphemeralKind, StoreError},
     token::{CryptoError, GrantPublicKey},
 };
@@ -37,7 +37,12 @@ pub(super) struct Try<'a> {
 
 impl Issuer {
     /// The sign-in page for `state`, sealed for `browser`.
-    pub(super) fn sign_in_page(&self, client: &Client, state: &SignInState, browser: &Browser) -> Answer {
+    pub(super) fn sign_in_page(
+        &self,
+        client: Option<&Client>,
+        state: &SignInState,
+        browser: &Browser,
+    ) -> Answer {
         match browser.seal(Place::SignIn, state, &self.server_key) {
             Ok(text) => self.sign_in_page_again(client, state, text, browser, None),
             Err(error) => fault(error),
@@ -46,29 +51,26 @@ impl Issuer {
 
     pub(super) fn sign_in_page_again(
         &self,
-        client: &Client,
+        client: Option<&Client>,
         state: &SignInState,
         text: String,
         browser: &Browser,
         error: Option<SignInError>,
     ) -> Answer {
-        let request = match &state.asked {
-            Asked::Client(request) => Some(request),
-            Asked::Device(_) => None,
-        };
         Answer::Page(Page::SignIn(SignInPage {
             state: text,
             browser: browser.cookie(),
-            client_name: client_name(client),
-            is_vouched_for: is_vouched_for(client),
-            login_hint: request.and_then(|request| request.login_hint.clone()),
+            is_account: client.is_none(),
+            client_name: client.map(client_name).unwrap_or_default(),
+            is_vouched_for: client.is_none_or(is_vouched_for),
+            login_hint: state.asked.login_hint().map(str::to_owned),
             has_password: self.sign_ins.directory().is_some(),
             outside: self.sign_ins.outside().map(|outside| OutsideButton {
                 label: Arc::clone(outside.label()),
                 form_target: outside.form_target(),
             }),
             error,
-            form_target: state.asked.form_target(client),
+            form_target: client.and_then(|client| state.asked.form_target(client)),
         }))
     }
 
@@ -93,17 +95,18 @@ impl Issuer {
             Checked::Right(verified) => {
                 // Whoever has several names is one user, under the name that the directory knows.
                 let Some(user) = verified.login.clone().or(login) else { return error(PageError::Stale) };
+                self.note_page(&user, &state.asked, &browser, caller, now);
                 let person = Person { user, password: &form.password, verified, auth_time: now };
-                return self.signed_in(&client, state.asked, person, &browser, now).await;
+                return self.signed_in(client.as_deref(), state.asked, person, &browser, now).await;
             }
             refused @ (Checked::Dead | Checked::Refused(_) | Checked::Wrong { .. }) => {
-                match self.refused(refused, started, caller, &client).await {
+                match self.refused(refused, started, caller, client.as_deref()).await {
                     Ok(refused) => refused,
                     Err(dead) => return error(dead),
                 }
             }
         };
-        self.sign_in_page_again(&client, &state, form.state.to_owned(), &browser, Some(refused))
+        self.sign_in_page_again(client.as_deref(), &state, form.state.to_owned(), &browser, Some(refused))
     }
 
     /// What the sign-in page carried, if it is this browser's and not too old, and its client.
@@ -112,7 +115,7 @@ impl Issuer {
         text: &str,
         browser: Option<&Secret>,
         now: UnixTime,
-    ) -> Result<(Browser, SignInState, Arc<Client>), Box<Answer>> {
+    ) -> Result<(Browser, SignInState, Option<Arc<Client>>), Box<Answer>> {
         let stale = || Box::new(error(PageError::Stale));
         let browser = Browser::of_cookie(browser).ok_or_else(stale)?;
         let opened: Option<SignInState> = browser.open(Place::SignIn, text, &self.server_key);
@@ -121,10 +124,11 @@ impl Issuer {
         Ok((browser, state, client))
     }
 
-    /// The client that a person signs in for.
-    pub(super) async fn client_of(&self, asked: &Asked) -> Result<Arc<Client>, Box<Answer>> {
-        match self.client(asked.client()).await {
-            Ok(Some(client)) => Ok(client),
+    /// The client that a person signs in for; none for the account page.
+    pub(super) async fn client_of(&self, asked: &Asked) -> Result<Option<Arc<Client>>, Box<Answer>> {
+        let Some(id) = asked.client() else { return Ok(None) };
+        match self.client(id).await {
+            Ok(Some(client)) => Ok(Some(client)),
             Ok(None) => {
                 Err(Box::new(error(PageError::BadRequest("the client is no longer registered".into()))))
             }
@@ -141,12 +145,13 @@ impl Issuer {
         checked: Checked,
         started: Instant,
         caller: &Caller,
-        client: &Client,
+        client: Option<&Client>,
     ) -> Result<SignInError, PageError> {
         match checked {
             Checked::Wrong { was_asked, is_last } => {
                 if was_asked {
-                    tracing::info!(address = %caller.address, client_id = %client.id, "a sign-in page got a wrong password");
+                    let client_id = client.map_or("", |client| client.id.as_str());
+                    tracing::info!(address = %caller.address, client_id, "a sign-in page got a wrong password");
                 }
                 self.sign_ins.hold(started, was_asked).await;
                 if is_last { Err(PageError::Dead) } else { Ok(SignInError::Wrong) }
@@ -202,7 +207,10 @@ impl Issuer {
                 attempt.right(now);
                 Checked::Right(verified)
             }
-            Err(CheckError::Wrong | CheckError::Unknown) => self.wrong(id, attempt, true, now).await,
+            Err(CheckError::Wrong | CheckError::Unknown) => {
+                self.sign_ins.note(login, None, now);
+                self.wrong(id, attempt, true, now).await
+            }
             Err(CheckError::NoRoute) => self.wrong(id, attempt, false, now).await,
             Err(failure @ (CheckError::Unavailable(_) | CheckError::Operator(_))) => {
                 tracing::warn!(%failure, "a sign-in page");
@@ -210,6 +218,31 @@ impl Issuer {
                 UNAVAILABLE
             }
         }
+    }
+
+    /// Notes for the user to see that they, or somebody who knows their password, signed in with this browser.
+    pub(super) fn note_page(
+        &self,
+        user: &Login,
+        asked: &Asked,
+        browser: &Browser,
+        caller: &Caller,
+        now: UnixTime,
+    ) {
+        let by = SignInBy {
+            address: caller.address,
+            client: asked.client().map(ToString::to_string),
+            program: None,
+            browser: self.known_browser(user, browser),
+            grant: None,
+        };
+        self.sign_ins.note(user, Some(by), now);
+    }
+
+    /// Under which a browser is known to one user. Nobody can tell from it that two users share one.
+    pub(super) fn known_browser(&self, user: &Login, browser: &Browser) -> Option<TokenHash> {
+        let hash = browser.hash().ok()?;
+        self.server_key.hash("known browser", &[user.as_str().as_bytes(), hash.as_bytes()]).ok()
     }
 
     pub(super) async fn attempts(&self, id: GrantId, now: UnixTime) -> Result<u32, StoreError> {
@@ -243,9 +276,17 @@ impl Issuer {
         }
     }
 
-    fn attempts_key(&self, id: GrantId) -> Result<crate::model::TokenHash, CryptoError> {
+    fn attempts_key(&self, id: GrantId) -> Result<TokenHash, CryptoError> {
         self.server_key.hash("sign-in attempts", &[id.as_bytes()])
     }
+}
+
+/// What an outside provider is told of a request.
+#[derive(Default)]
+pub(super) struct ForOutside {
+    pub(super) login_hint: Option<String>,
+    pub(super) max_age: Option<u64>,
+    pub(super) prompt: Option<OutsidePrompt>,
 }
 
 impl Asked {
@@ -255,7 +296,7 @@ impl Asked {
             Self::Client(request) => {
                 client.redirect(&request.redirect_uri).map(|redirect| redirect.form_target())
             }
-            Self::Device(_) => None,
+            Self::Account(_) | Self::Device(_) => None,
         }
     }
 
@@ -263,13 +304,38 @@ impl Asked {
         match self {
             Self::Client(request) => request.id,
             Self::Device(request) => request.id,
+            Self::Account(request) => request.id,
         }
     }
 
-    fn client(&self) -> &crate::model::ClientId {
+    fn client(&self) -> Option<&ClientId> {
         match self {
-            Self::Client(request) => &request.client,
-            Self::Device(request) => &request.client,
+            Self::Client(request) => Some(&request.client),
+            Self::Device(request) => Some(&request.client),
+            Self::Account(_) => None,
+        }
+    }
+
+    fn login_hint(&self) -> Option<&str> {
+        match self {
+            Self::Client(request) => request.login_hint.as_deref(),
+            Self::Device(_) => None,
+            Self::Account(request) => request.login_hint.as_deref(),
+        }
+    }
+
+    /// What an outside provider is told of the request.
+    pub(super) fn for_outside(&self) -> ForOutside {
+        let login_hint = self.login_hint().map(str::to_owned);
+        match self {
+            Self::Client(request) => {
+                ForOutside { login_hint, max_age: request.max_age, prompt: request.outside_prompt }
+            }
+            Self::Device(_) => ForOutside::default(),
+            Self::Account(request) => {
+                let prompt = request.is_step_up.then_some(OutsidePrompt::Login);
+                ForOutside { login_hint, max_age: None, prompt }
+            }
         }
     }
 }

@@ -6,8 +6,11 @@ use tokio::{
 };
 
 use crate::{
-    directory::{Names, OutsideDirectory, Pace, PasswordCheck},
+    directory::{
+        Names, OutsideDirectory, Pace, PasswordCheck, Place, SignInBy, SignInLog, SignInNote, SignInResult,
+    },
     limits::{SignInConfig, SignInLimits},
+    model::{Login, UnixTime},
 };
 
 /// Passwords that wait for their turn; more are turned away at once.
@@ -20,6 +23,9 @@ pub(in crate::issuer) struct SignIns {
     outside: Option<Arc<OutsideDirectory>>,
     /// How login names are written.
     pub(super) names: Names,
+    /// Where their mailboxes are.
+    mailboxes: Option<Arc<dyn PasswordCheck>>,
+    log: Option<Arc<SignInLog>>,
     pub(in crate::issuer) limits: SignInLimits,
     waiting: Semaphore,
     strangers: Semaphore,
@@ -41,6 +47,8 @@ impl SignIns {
             directory: None,
             outside: None,
             names: Names::default(),
+            mailboxes: None,
+            log: None,
             limits: SignInLimits::new(config),
             waiting: Semaphore::new(WAITING),
             strangers: Semaphore::new(at_once),
@@ -56,6 +64,25 @@ impl SignIns {
 
     pub(super) fn ask_outside(&mut self, outside: Arc<OutsideDirectory>) {
         self.outside = Some(outside);
+    }
+
+    pub(super) fn log_in_at(&mut self, mailboxes: Arc<dyn PasswordCheck>) {
+        self.mailboxes = Some(mailboxes);
+    }
+
+    pub(super) fn write_to(&mut self, log: Arc<SignInLog>) {
+        self.log = Some(log);
+    }
+
+    pub(super) fn mailboxes(&self) -> Option<&dyn PasswordCheck> {
+        self.mailboxes.as_deref()
+    }
+
+    /// Notes for the user to see that somebody got in, or that nobody did.
+    pub(super) fn note(&self, user: &Login, by: Option<SignInBy>, at: UnixTime) {
+        let Some(log) = &self.log else { return };
+        let result = by.map_or(SignInResult::Failed, SignInResult::Ok);
+        log.note(SignInNote { user: user.clone(), at, place: Place::Page, result });
     }
 
     pub(super) fn outside(&self) -> Option<&OutsideDirectory> {

@@ -2,7 +2,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::{device::DeviceRequest, request::Request};
+use super::{account::AccountRequest, device::DeviceRequest, request::Request};
 use crate::{
     directory::OutsidePrompt,
     model::{Login, Secret, TokenHash, TokenKind, UnixTime},
@@ -20,6 +20,8 @@ pub(super) enum Place {
     /// Not a page: what is kept while a person is at an outside provider.
     Outside,
     Mailbox,
+    /// The forms of the account page, sealed for its session.
+    Account,
 }
 
 impl Place {
@@ -29,6 +31,7 @@ impl Place {
             Self::Consent => b"bearward consent page v2",
             Self::Outside => b"bearward way to an outside provider v1",
             Self::Mailbox => b"bearward mailbox password page v1",
+            Self::Account => b"bearward account page v1",
         }
     }
 }
@@ -49,6 +52,8 @@ pub(super) struct SignInState {
 pub(super) enum Asked {
     Client(Request),
     Device(DeviceRequest),
+    /// The account page of this server itself: there is no client, and no other way back than to it.
+    Account(AccountRequest),
 }
 
 /// What the page carries that asks for the mailbox password of somebody who signed in elsewhere.

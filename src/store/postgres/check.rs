@@ -48,6 +48,7 @@ async fn references(connection: &mut PgConnection) -> Result<CheckItem, sqlx::Er
         "SELECT count(*) FROM (
              SELECT grant_id FROM tokens UNION ALL SELECT grant_id FROM credentials
              UNION ALL SELECT grant_id FROM codes UNION ALL SELECT grant_id FROM app_passwords
+             UNION ALL SELECT grant_id FROM grant_uses
              UNION ALL SELECT grant_id FROM devices WHERE grant_id IS NOT NULL
          ) part LEFT JOIN grants g ON g.id = part.grant_id WHERE g.id IS NULL",
     )

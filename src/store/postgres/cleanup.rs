@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     model::UnixTime,
-    store::{DEVICE_RETENTION, OUTSIDE_RETENTION, RETENTION, StoreError},
+    store::{
+        BROWSER_RETENTION, DEVICE_RETENTION, HISTORY_RETENTION, OUTSIDE_RETENTION, RETENTION, StoreError,
+    },
 };
 
 /// What is removed for itself alone, and when: `$1` is a moment, `$2` how many rows at most.
@@ -20,7 +22,7 @@ struct Alone {
     statement: &'static str,
 }
 
-const ALONE: [Alone; 8] = [
+const ALONE: [Alone; 11] = [
     Alone {
         ago: Duration::ZERO,
         statement: "UPDATE tokens SET wrapped_key = NULL WHERE lookup IN
@@ -66,6 +68,25 @@ const ALONE: [Alone; 8] = [
         ago: OUTSIDE_RETENTION,
         statement: "DELETE FROM outside_ends WHERE key IN
                     (SELECT key FROM outside_ends WHERE at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    },
+    Alone {
+        ago: HISTORY_RETENTION,
+        statement:
+            "DELETE FROM sign_ins WHERE (login, day, place, address, client_id, program, failed, browser) IN
+                    (SELECT login, day, place, address, client_id, program, failed, browser FROM sign_ins
+                     WHERE at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    },
+    Alone {
+        ago: BROWSER_RETENTION,
+        statement: "DELETE FROM browsers WHERE (login, browser) IN
+                    (SELECT login, browser FROM browsers WHERE seen_at <= $1
+                     LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    },
+    Alone {
+        ago: Duration::ZERO,
+        statement: "DELETE FROM account_sessions WHERE lookup IN
+                    (SELECT lookup FROM account_sessions WHERE expires_at <= $1
+                     LIMIT $2 FOR UPDATE SKIP LOCKED)",
     },
 ];
 

@@ -7,6 +7,7 @@
 //! - A server that does not answer costs a caller a few seconds; whatever the caller does, nothing stays behind.
 //! - Revocations are read by the transactions that wrote them, so that none is missed ([`revocations`]).
 
+mod account_session;
 mod address;
 mod app_password;
 mod check;
@@ -17,6 +18,7 @@ mod ephemeral;
 mod exchange;
 mod fault;
 mod grants;
+mod history;
 mod listen;
 mod migration;
 mod outside;

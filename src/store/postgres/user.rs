@@ -132,8 +132,14 @@ async fn change_step(connection: &mut PgConnection, change: &Change) -> Done<Opt
     .bind(change.password.as_str())
     .bind(change.end_grants)
     .bind(change.at.0)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if change.end_grants {
+        query("DELETE FROM account_sessions WHERE login = $1")
+            .bind(change.login.as_str())
+            .execute(connection)
+            .await?;
+    }
     Ok(Some(changed.rows_affected() > 0))
 }
 
@@ -146,8 +152,15 @@ async fn remove_step(connection: &mut PgConnection, (login, at): &(Login, UnixTi
     if !grants::end_some(connection, &whose, RevocationReason::UserRemoved, *at).await? {
         return Ok(None);
     }
-    for kept in ["DELETE FROM consents WHERE login = $1", "DELETE FROM upstream_secrets WHERE login = $1"] {
-        query(kept).bind(login.as_str()).execute(&mut *connection).await?;
+    let theirs = [
+        "DELETE FROM consents WHERE login = $1",
+        "DELETE FROM upstream_secrets WHERE login = $1",
+        "DELETE FROM sign_ins WHERE login = $1",
+        "DELETE FROM browsers WHERE login = $1",
+        "DELETE FROM account_sessions WHERE login = $1",
+    ];
+    for statement in theirs {
+        query(statement).bind(login.as_str()).execute(&mut *connection).await?;
     }
     let removed =
         query("DELETE FROM users WHERE login = $1").bind(login.as_str()).execute(connection).await?;

@@ -4,6 +4,7 @@ use super::{
     app_password, client,
     device::device_of,
     fault::{corrupt, fault},
+    history,
     row::{column, grant_columns, grant_of, hash_of, scope_of},
     secret, user,
 };
@@ -22,7 +23,7 @@ struct Table {
     read: fn(&SqliteRow) -> Result<(), StoreError>,
 }
 
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     Table {
         name: "grants",
         page: concat!(
@@ -73,6 +74,7 @@ const TABLES: [Table; 9] = [
                WHERE login > CAST(?1 AS TEXT) ORDER BY login LIMIT ?2",
         read: |row| user::user_of(row).map(drop),
     },
+    Table { name: "sign-ins", page: history::PAGE, read: |row| history::record_of(row).map(drop) },
     Table {
         name: "upstream secrets",
         page: "SELECT CAST(user || char(9) || backend AS BLOB) AS position, user, backend, sealed, created_at

@@ -8,7 +8,9 @@ use sqlx::{query, query_scalar};
 use super::{fault::fault, transaction::Transaction, writer::Writer};
 use crate::{
     model::UnixTime,
-    store::{DEVICE_RETENTION, OUTSIDE_RETENTION, RETENTION, StoreError},
+    store::{
+        BROWSER_RETENTION, DEVICE_RETENTION, HISTORY_RETENTION, OUTSIDE_RETENTION, RETENTION, StoreError,
+    },
 };
 
 /// What is removed, and when: `?1` is a moment, `?2` how many rows at most.
@@ -30,7 +32,7 @@ impl Kind {
     }
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 15] = [
     Kind::at_once(
         "UPDATE tokens SET wrapped_key = NULL WHERE lookup IN
          (SELECT lookup FROM tokens WHERE wrapped_key IS NOT NULL AND expires_at <= ?1 LIMIT ?2)",
@@ -87,6 +89,24 @@ const KINDS: [Kind; 12] = [
                     (SELECT key FROM outside_ends WHERE at <= ?1 LIMIT ?2)",
         leaves_grants: false,
     },
+    Kind {
+        ago: HISTORY_RETENTION,
+        statement:
+            "DELETE FROM sign_ins WHERE (login, day, place, address, client_id, program, failed, browser) IN
+                    (SELECT login, day, place, address, client_id, program, failed, browser FROM sign_ins
+                     WHERE at <= ?1 LIMIT ?2)",
+        leaves_grants: false,
+    },
+    Kind {
+        ago: BROWSER_RETENTION,
+        statement: "DELETE FROM browsers WHERE (login, browser) IN
+                    (SELECT login, browser FROM browsers WHERE seen_at <= ?1 LIMIT ?2)",
+        leaves_grants: false,
+    },
+    Kind::at_once(
+        "DELETE FROM account_sessions WHERE lookup IN
+         (SELECT lookup FROM account_sessions WHERE expires_at <= ?1 LIMIT ?2)",
+    ),
 ];
 
 pub(super) async fn remove_expired(writer: &Writer, now: UnixTime, limit: u32) -> Result<u64, StoreError> {
@@ -192,6 +212,10 @@ mod tests {
             "devices_with_grant_by_expiry",
             "devices_without_grant_by_expiry",
             "revocations_by_time",
+            "outside_ends_by_time",
+            "sign_ins_by_time",
+            "browsers_by_time",
+            "account_sessions_by_expiry",
         ];
         for (kind, index) in KINDS.iter().zip(indexes) {
             let plan = plan(&folder, kind.statement).await;

@@ -1,5 +1,6 @@
 //! The embedded engine: one SQLite file in WAL mode, read by a small pool, written by one connection.
 
+mod account_session;
 mod app_password;
 mod check;
 mod cleanup;
@@ -11,6 +12,7 @@ mod exchange;
 mod fault;
 mod file;
 mod grant;
+mod history;
 mod outside;
 #[cfg(test)]
 mod plans;

@@ -128,6 +128,13 @@ async fn change_step(transaction: &mut Transaction, change: Change) -> Result<Op
         .execute(transaction.writing().await?)
         .await
         .map_err(fault)?;
+    if end_grants {
+        query("DELETE FROM account_sessions WHERE login = ?1")
+            .bind(login.as_str())
+            .execute(transaction.writing().await?)
+            .await
+            .map_err(fault)?;
+    }
     Ok(Some(true))
 }
 
@@ -162,7 +169,9 @@ async fn remove(
     }
     query(
         "DELETE FROM users WHERE login = $1; DELETE FROM consents WHERE user = $1;
-         DELETE FROM upstream_secrets WHERE user = $1",
+         DELETE FROM upstream_secrets WHERE user = $1;
+         DELETE FROM sign_ins WHERE login = $1; DELETE FROM browsers WHERE login = $1;
+         DELETE FROM account_sessions WHERE login = $1",
     )
     .bind(login.as_str())
     .execute(transaction.writing().await?)

@@ -1,7 +1,8 @@
-use super::{Messages, Scopes, Sentence, Text, guides};
+use super::{Account, Messages, Scopes, Sentence, Text, guides};
 
 pub(super) const ENGLISH: Messages = Messages {
     lang: "en",
+    name: "English",
 
     sign_in_title: "Sign in",
     client_asks: Sentence("{} asks for access to your mailbox."),
@@ -103,6 +104,100 @@ pub(super) const ENGLISH: Messages = Messages {
     home_metadata_link: "server metadata",
     guides: guides::ENGLISH,
 
+    account: Account {
+        title: "Your account",
+        sign_in_why: "See what is connected to your mailbox, and disconnect what should not be.",
+        password_help: "The password of your mailbox.",
+        sign_out: "Sign out",
+        back: "Back to your account",
+
+        news_title: "Sign-in from a new browser",
+        news_text: "Somebody signed in as you with a browser that was not seen before. If that was not you, change \
+                    your password and disconnect everything that you do not know.",
+        news_button: "I have read this",
+
+        access_title: "Who can use your mailbox",
+        access_none: "Nothing is connected.",
+        access_more: "More apps are connected than are shown here; these are the newest.",
+        access_here: "Live connections are those of this server. Where several servers work together, disconnecting an \
+                      app or an app password ends its connections on all of them.",
+        kind_app: "App",
+        kind_app_password: "App password",
+        kind_other: "Other connections",
+        name_unchecked: "Nobody has checked this name.",
+        since: "Since",
+        last_used: "Last used",
+        never_used: "never",
+        protocols: "For",
+        networks: "Only from",
+        ends: "Ends",
+        disconnect: "Disconnect now",
+        disconnect_what: Sentence("Disconnect now: {}"),
+        sessions: "Connected now",
+        active: "Last active",
+        close: "Close",
+        close_what: Sentence("Close: {}"),
+
+        make_title: "New app password",
+        make_why: "For a mail program, a printer or a scanner that cannot sign in on a page like this. It works for this \
+                   one program and can be ended alone.",
+        make_link: "Make an app password",
+        name_label: "Name",
+        name_help: "So that you know it again, such as “Printer in the hall”.",
+        use_label: "What is it for?",
+        use_send: "Sending only (printer, scanner)",
+        use_some: "These:",
+        networks_label: "Only from these networks (optional)",
+        networks_help: "Such as 192.0.2.0/24 or 2001:db8::/32. Leave it empty to let it be used from everywhere.",
+        ends_label: "Ends",
+        ends_never: "never",
+        ends_days: Sentence("after {} days"),
+        mailbox_help: "Your mail server needs it, and it shows that it is you. It is kept so that only the new app \
+                       password opens it.",
+        make_button: "Make it",
+        wrong_password: "The password is wrong.",
+        bad_name: "Give it a name of at most 64 characters.",
+        bad_networks: "One of the networks is none. Write them like 192.0.2.0/24, at most 16 of them.",
+        bad_protocols: "Choose at least one thing that it is for.",
+        too_many: "You have 50 app passwords. Disconnect one that you no longer need.",
+
+        made_title: "Your new app password",
+        made_text: "Type it or copy it into your program now: it is shown only this once. Blanks do not matter.",
+        made_user: "User name",
+
+        history_title: "Sign-ins",
+        history_help: "The latest 50, of the last 90 days. What is alike on one day is one line.",
+        history_none: "Nothing is known of the last 90 days.",
+        history_when: "Last",
+        history_where: "How",
+        history_from: "From",
+        history_with: "With",
+        history_page: "Web page",
+        history_failed: "failed",
+        history_ok: "signed in",
+        history_result: "Result",
+        history_new: "new browser",
+        history_times: Sentence("{} times"),
+
+        language: "Language",
+        language_button: "Change",
+
+        stale: Text {
+            title: "This page is out of date",
+            body: "You have signed out since, or signed in again. Nothing was changed.",
+        },
+        answered: Text {
+            title: "Sent already",
+            body: "This form was sent before, and counts once. An app password that it made is in the list; its text is \
+                   not shown again.",
+        },
+        dead: Text { title: "Too many wrong passwords", body: "Nothing was changed. You can begin again." },
+        bad_request: Text {
+            title: "This does not work",
+            body: "What was sent is none of the choices of the page. Nothing was changed.",
+        },
+    },
+
     scopes: Scopes {
         mail: "Read, send and delete your mail",
         imap: "Read, move and delete your mail (IMAP)",
@@ -120,7 +215,8 @@ fn span(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..60 => (seconds, "second"),
         60..3600 => (seconds.div_ceil(60), "minute"),
-        _ => (seconds.div_ceil(3600), "hour"),
+        3600..172_800 => (seconds.div_ceil(3600), "hour"),
+        _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,7 +1,8 @@
-use super::{Messages, Scopes, Sentence, Text, guides};
+use super::{Account, Messages, Scopes, Sentence, Text, guides};
 
 pub(super) const GERMAN: Messages = Messages {
     lang: "de",
+    name: "Deutsch",
 
     sign_in_title: "Anmelden",
     client_asks: Sentence("{} möchte auf Ihr Postfach zugreifen."),
@@ -109,6 +110,104 @@ pub(super) const GERMAN: Messages = Messages {
     home_metadata_link: "Metadaten des Servers",
     guides: guides::GERMAN,
 
+    account: Account {
+        title: "Ihr Konto",
+        sign_in_why: "Sehen Sie, was mit Ihrem Postfach verbunden ist, und trennen Sie, was es nicht sein soll.",
+        password_help: "Das Passwort Ihres Postfachs.",
+        sign_out: "Abmelden",
+        back: "Zurück zu Ihrem Konto",
+
+        news_title: "Anmeldung mit einem neuen Browser",
+        news_text: "Jemand hat sich als Sie mit einem Browser angemeldet, der noch nie da war. Wenn Sie das nicht waren, \
+                    ändern Sie Ihr Passwort und trennen Sie alles, was Sie nicht kennen.",
+        news_button: "Gelesen",
+
+        access_title: "Wer Ihr Postfach benutzen kann",
+        access_none: "Nichts ist verbunden.",
+        access_more: "Es sind mehr Apps verbunden, als hier stehen; dies sind die neuesten.",
+        access_here: "Bestehende Verbindungen sind die dieses Servers. Wo mehrere Server zusammenarbeiten, beendet das \
+                      Trennen einer App oder eines App-Passworts deren Verbindungen auf allen.",
+        kind_app: "App",
+        kind_app_password: "App-Passwort",
+        kind_other: "Andere Verbindungen",
+        name_unchecked: "Niemand hat diesen Namen geprüft.",
+        since: "Seit",
+        last_used: "Zuletzt benutzt",
+        never_used: "nie",
+        protocols: "Für",
+        networks: "Nur von",
+        ends: "Endet",
+        disconnect: "Jetzt trennen",
+        disconnect_what: Sentence("Jetzt trennen: {}"),
+        sessions: "Jetzt verbunden",
+        active: "Zuletzt aktiv",
+        close: "Schließen",
+        close_what: Sentence("Schließen: {}"),
+
+        make_title: "Neues App-Passwort",
+        make_why: "Für ein Mailprogramm, einen Drucker oder einen Scanner, der sich nicht auf einer Seite wie dieser \
+                   anmelden kann. Es gilt für dieses eine Programm und lässt sich einzeln beenden.",
+        make_link: "App-Passwort anlegen",
+        name_label: "Name",
+        name_help: "Damit Sie es wiedererkennen, zum Beispiel „Drucker im Flur“.",
+        use_label: "Wofür ist es?",
+        use_send: "Nur zum Senden (Drucker, Scanner)",
+        use_some: "Für diese:",
+        networks_label: "Nur aus diesen Netzen (freiwillig)",
+        networks_help: "Zum Beispiel 192.0.2.0/24 oder 2001:db8::/32. Leer lassen, damit es von überall gilt.",
+        ends_label: "Endet",
+        ends_never: "nie",
+        ends_days: Sentence("nach {} Tagen"),
+        mailbox_help: "Ihr Mailserver braucht es, und es zeigt, dass Sie es sind. Es wird so aufbewahrt, dass nur das \
+                       neue App-Passwort es öffnet.",
+        make_button: "Anlegen",
+        wrong_password: "Das Passwort ist falsch.",
+        bad_name: "Geben Sie ihm einen Namen von höchstens 64 Zeichen.",
+        bad_networks: "Eines der Netze ist keines. Schreiben Sie sie wie 192.0.2.0/24, höchstens 16.",
+        bad_protocols: "Wählen Sie mindestens etwas, wofür es ist.",
+        too_many: "Sie haben 50 App-Passwörter. Trennen Sie eines, das Sie nicht mehr brauchen.",
+
+        made_title: "Ihr neues App-Passwort",
+        made_text: "Tippen oder kopieren Sie es jetzt in Ihr Programm: Es wird nur dieses eine Mal gezeigt. Leerzeichen \
+                    spielen keine Rolle.",
+        made_user: "Benutzername",
+
+        history_title: "Anmeldungen",
+        history_help: "Die letzten 50 aus 90 Tagen. Was an einem Tag gleich ist, ist eine Zeile.",
+        history_none: "Aus den letzten 90 Tagen ist nichts bekannt.",
+        history_when: "Zuletzt",
+        history_where: "Wie",
+        history_from: "Von",
+        history_with: "Mit",
+        history_page: "Webseite",
+        history_failed: "fehlgeschlagen",
+        history_ok: "angemeldet",
+        history_result: "Ergebnis",
+        history_new: "neuer Browser",
+        history_times: Sentence("{}-mal"),
+
+        language: "Sprache",
+        language_button: "Ändern",
+
+        stale: Text {
+            title: "Diese Seite ist veraltet",
+            body: "Sie haben sich seither ab- oder neu angemeldet. Nichts wurde geändert.",
+        },
+        answered: Text {
+            title: "Schon abgeschickt",
+            body: "Dieses Formular wurde schon abgeschickt und zählt einmal. Ein App-Passwort, das es angelegt hat, steht \
+                   in der Liste; sein Text wird nicht noch einmal gezeigt.",
+        },
+        dead: Text {
+            title: "Zu viele falsche Passwörter",
+            body: "Nichts wurde geändert. Sie können von vorn beginnen.",
+        },
+        bad_request: Text {
+            title: "Das geht so nicht",
+            body: "Was gesendet wurde, ist keine Auswahl der Seite. Nichts wurde geändert.",
+        },
+    },
+
     scopes: Scopes {
         mail: "Ihre E-Mails lesen, senden und löschen",
         imap: "Ihre E-Mails lesen, verschieben und löschen (IMAP)",
@@ -126,7 +225,8 @@ fn span(seconds: u64) -> String {
     let (count, one, many) = match seconds {
         0..60 => (seconds, "Sekunde", "Sekunden"),
         60..3600 => (seconds.div_ceil(60), "Minute", "Minuten"),
-        _ => (seconds.div_ceil(3600), "Stunde", "Stunden"),
+        3600..172_800 => (seconds.div_ceil(3600), "Stunde", "Stunden"),
+        _ => (seconds / 86_400, "Tag", "Tagen"),
     };
     format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -2,12 +2,14 @@
 //!
 //! A new language is a file with one constant and an entry in [`LANGUAGES`]; the compiler asks for every text.
 
+mod account;
 mod english;
 mod german;
 mod guides;
 
 use std::fmt::Display;
 
+pub(super) use account::Account;
 pub(super) use guides::Guides;
 
 use crate::model::Scope;
@@ -21,6 +23,8 @@ const WISHES: usize = 16;
 pub(super) struct Messages {
     /// Its tag (RFC 5646), a primary language alone.
     pub(super) lang: &'static str,
+    /// How its speakers call it.
+    pub(super) name: &'static str,
 
     pub(super) sign_in_title: &'static str,
     /// The gap is the client's name.
@@ -104,6 +108,8 @@ pub(super) struct Messages {
     pub(super) home_metadata: Sentence,
     pub(super) home_metadata_link: &'static str,
     pub(super) guides: Guides,
+
+    pub(super) account: Account,
 
     pub(super) scopes: Scopes,
 }
@@ -259,6 +265,10 @@ mod tests {
                 m.home_metadata,
                 m.guides.add_on,
                 m.guides.preferences,
+                m.account.disconnect_what,
+                m.account.close_what,
+                m.account.ends_days,
+                m.account.history_times,
             ];
             for sentence in sentences {
                 assert_eq!(sentence.0.matches("{}").count(), 1, "{}: {}", m.lang, sentence.0);
@@ -284,6 +294,7 @@ mod tests {
             (61, "2 minutes", "2 Minuten"),
             (60, "1 minute", "1 Minute"),
             (3601, "2 hours", "2 Stunden"),
+            (172_800, "2 days", "2 Tagen"),
         ] {
             assert_eq!((english::ENGLISH.span)(seconds), english);
             assert_eq!((german::GERMAN.span)(seconds), german);

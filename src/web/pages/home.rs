@@ -6,6 +6,7 @@ use axum::{
 use bytes::Bytes;
 
 use super::{
+    account::ACCOUNT_PATH,
     guides::guides,
     html::{HomeHtml, Row},
     policy,
@@ -35,6 +36,7 @@ impl Home {
                 oauth: offer.oauth.as_ref(),
                 has_issuer: device_path.is_some(),
                 device_path: device_path.unwrap_or_default(),
+                account_path: ACCOUNT_PATH,
             };
             // Writing into a string does not fail.
             (m.lang, html.render().unwrap_or_default().into())
@@ -48,7 +50,7 @@ impl Home {
         let headers = [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CACHE_CONTROL, "no-cache"),
-            (header::VARY, "Accept-Language"),
+            (header::VARY, "Accept-Language, Cookie"),
         ];
         let mut response = (headers, body).into_response();
         if let Ok(policy) = HeaderValue::from_str(&policy("'self'", None)) {

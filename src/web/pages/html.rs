@@ -5,7 +5,7 @@ use askama::Template;
 use super::guides::{Guide, Step};
 use crate::{
     setup::OAuth,
-    web::messages::{Messages, Text},
+    web::messages::{Account, Messages, Text},
 };
 
 #[derive(Template)]
@@ -15,6 +15,7 @@ pub(super) struct SignInHtml<'a> {
     pub(super) host: &'a str,
     pub(super) action: &'a str,
     pub(super) state: &'a str,
+    pub(super) is_account: bool,
     pub(super) client_name: &'a str,
     pub(super) is_vouched_for: bool,
     pub(super) has_password: bool,
@@ -104,6 +105,8 @@ pub(super) struct ErrorHtml<'a> {
     pub(super) host: &'a str,
     pub(super) text: Text,
     pub(super) description: Option<&'a str>,
+    /// The way back to the account page, where that is where it happened.
+    pub(super) account: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -127,6 +130,7 @@ pub(super) struct HomeHtml<'a> {
     pub(super) oauth: Option<&'a OAuth>,
     pub(super) has_issuer: bool,
     pub(super) device_path: &'a str,
+    pub(super) account_path: &'static str,
 }
 
 /// How a mail client can be set up.
@@ -136,4 +140,99 @@ pub(super) struct Row<'a> {
     pub(super) port: u16,
     pub(super) security: &'static str,
     pub(super) mechanisms: String,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+pub(super) struct AccountHtml<'a> {
+    pub(super) m: &'static Messages,
+    pub(super) a: &'static Account,
+    pub(super) host: &'a str,
+    pub(super) state: &'a str,
+    pub(super) user: &'a str,
+    pub(super) news: Vec<HistoryHtml>,
+    pub(super) groups: Vec<GroupHtml>,
+    pub(super) others: Vec<SessionHtml>,
+    pub(super) has_more: bool,
+    pub(super) history: Vec<HistoryHtml>,
+    /// Tags, and what their speakers call them.
+    pub(super) languages: Vec<(&'static str, &'static str)>,
+    pub(super) sign_out_action: &'a str,
+    pub(super) seen_action: &'a str,
+    pub(super) end_action: &'a str,
+    pub(super) make_action: &'a str,
+    pub(super) language_action: &'a str,
+}
+
+/// What can be ended at once, with what hangs on it.
+pub(super) struct GroupHtml {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) is_unchecked: bool,
+    pub(super) scopes: Vec<String>,
+    pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) sessions: Vec<SessionHtml>,
+}
+
+/// A mail session.
+pub(super) struct SessionHtml {
+    pub(super) id: String,
+    pub(super) label: String,
+    pub(super) protocol: &'static str,
+    pub(super) program: Option<String>,
+    pub(super) from: String,
+    pub(super) since: String,
+    pub(super) active: String,
+}
+
+/// Sign-ins that are alike.
+pub(super) struct HistoryHtml {
+    pub(super) when: String,
+    pub(super) failed: bool,
+    pub(super) times: Option<String>,
+    pub(super) is_new: bool,
+    pub(super) place: &'static str,
+    pub(super) with: String,
+    pub(super) from: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "app_password.html")]
+pub(super) struct AppPasswordHtml<'a> {
+    pub(super) m: &'static Messages,
+    pub(super) a: &'static Account,
+    pub(super) host: &'a str,
+    pub(super) action: &'a str,
+    pub(super) account: &'a str,
+    pub(super) state: &'a str,
+    pub(super) user: &'a str,
+    pub(super) name: &'a str,
+    pub(super) is_send_only: bool,
+    pub(super) protocols: Vec<OptionHtml>,
+    pub(super) ends: Vec<(&'static str, String)>,
+    pub(super) days: &'a str,
+    pub(super) networks: &'a str,
+    pub(super) needs_password: bool,
+    pub(super) error: Option<&'a str>,
+}
+
+/// Something to choose.
+pub(super) struct OptionHtml {
+    pub(super) value: &'static str,
+    pub(super) label: &'static str,
+    pub(super) is_chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "app_password_made.html")]
+pub(super) struct AppPasswordMadeHtml<'a> {
+    pub(super) m: &'static Messages,
+    pub(super) a: &'static Account,
+    pub(super) host: &'a str,
+    pub(super) account: &'a str,
+    pub(super) password: &'a str,
+    pub(super) name: &'a str,
+    pub(super) user: &'a str,
+    pub(super) facts: Vec<(&'static str, String)>,
 }

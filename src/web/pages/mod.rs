@@ -1,5 +1,6 @@
 //! Turns what the issuer answers into what a browser gets. Markup is in `templates/`, words in `messages`.
 
+mod account;
 mod guides;
 mod home;
 mod html;
@@ -10,6 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+pub(super) use account::{
+    ACCOUNT_PATH, APP_PASSWORD_PATH, AccountView, DAYS, END_PATH, LANGUAGE_PATH, SEEN_PATH, SIGN_OUT_PATH,
+    Typed,
+};
 pub(super) use home::{Home, STYLE_PATH, style};
 
 use self::html::{
@@ -19,8 +24,8 @@ use self::html::{
 use super::{messages::Messages, qr::qr_svg};
 use crate::{
     issuer::{
-        Answer, ConsentPage, DeviceCodePage, DonePage, LeavePage, MailboxPage, Page, PageError, Redirect,
-        RedirectMode, SignInError, SignInPage,
+        AccountEntry, AccountGoal, Answer, ConsentPage, DeviceCodePage, DonePage, LeavePage, MailboxPage,
+        Page, PageError, Redirect, RedirectMode, SignInError, SignInPage,
     },
     model::{Secret, UnixTime},
 };
@@ -36,6 +41,13 @@ pub(super) const CONSENT_PATH: &str = "/oauth/consent";
 /// The cookie that tells browsers apart. The prefix makes browsers take it from this host over TLS alone, so that
 /// no neighbour can plant one (RFC 6265bis §4.1.3.2).
 pub(super) const COOKIE: &str = "__Host-bearward-browser";
+
+/// The cookie of whoever is signed in to the account page.
+pub(super) const ACCOUNT_COOKIE: &str = "__Host-bearward-account";
+/// The cookie with the language that a person has chosen.
+pub(super) const LANGUAGE_COOKIE: &str = "__Host-bearward-language";
+/// How long browsers keep a cookie at most, in seconds: 400 days (RFC 6265bis §5.5).
+const LONGEST_COOKIE: u32 = 34_560_000;
 
 /// Sends the form of the page on. Without it the button does.
 const SCRIPT: &str = "document.forms[0].submit()";
@@ -63,6 +75,7 @@ pub(super) fn respond(answer: &Answer, frame: &Frame<'_>) -> Response {
     match answer {
         Answer::Page(page) => frame.page(page),
         Answer::Redirect(redirect) => frame.redirect(redirect),
+        Answer::SignedIn(entry) => frame.to_account(entry),
     }
 }
 
@@ -90,12 +103,15 @@ impl Frame<'_> {
         let outside = page.outside.as_ref().map(|outside| shown(&outside.label));
         let label = outside.as_deref().unwrap_or_default();
         let (status, error, retry_after) = self.refused(page.error, label);
-        let Some(cookie) = cookie(&page.browser) else { return self.error(&PageError::Unavailable) };
+        let Some(cookie) = cookie(COOKIE, &page.browser, LONGEST_COOKIE) else {
+            return self.error(&PageError::Unavailable);
+        };
         let html = SignInHtml {
             m: self.messages,
             host: self.host,
             action: SIGN_IN_PATH,
             state: &page.state,
+            is_account: page.is_account,
             client_name: &shown(&page.client_name),
             is_vouched_for: page.is_vouched_for,
             has_password: page.has_password,
@@ -112,6 +128,17 @@ impl Frame<'_> {
         let mut response = respond_with(&html, status, &form_policy_of(targets));
         response.headers_mut().insert(header::SET_COOKIE, cookie);
         retry(response, retry_after)
+    }
+
+    /// 303, with the cookie of the session, which ends with that of the browser.
+    fn to_account(&self, entry: &AccountEntry) -> Response {
+        let path = match entry.goal {
+            AccountGoal::NewAppPassword => APP_PASSWORD_PATH,
+            AccountGoal::Overview => ACCOUNT_PATH,
+        };
+        let Some(cookie) = session_cookie(&entry.session) else { return self.error(&PageError::Unavailable) };
+        let headers = [(header::LOCATION, HeaderValue::from_static(path)), (header::SET_COOKIE, cookie)];
+        (StatusCode::SEE_OTHER, headers).into_response()
     }
 
     fn mailbox(&self, page: &MailboxPage) -> Response {
@@ -251,7 +278,13 @@ impl Frame<'_> {
             PageError::Stale => (StatusCode::BAD_REQUEST, self.messages.stale, None),
             PageError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, self.messages.not_now, None),
         };
-        let html = ErrorHtml { m: self.messages, host: self.host, text, description: description.as_deref() };
+        let html = ErrorHtml {
+            m: self.messages,
+            host: self.host,
+            text,
+            description: description.as_deref(),
+            account: None,
+        };
         let wait = wait.or_else(|| (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER));
         retry(respond_with(&html, status, &policy("'none'", None)), wait)
     }
@@ -370,17 +403,39 @@ fn source(uri: &str) -> Option<String> {
     is_source(&source).then_some(source)
 }
 
-/// The cookie, for this session of the browser. `Lax`: it must come along when the client sends the person here,
-/// and stay away when another site sends a form.
-fn cookie(value: &Secret) -> Option<HeaderValue> {
-    let value = value.expose_str()?;
-    if !value.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.~".contains(&octet)) {
-        return None;
-    }
+const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
+
+/// A cookie for so many seconds. `Lax`: it must come along when the client sends the person here, and stay away when
+/// another site sends a form.
+fn cookie(name: &str, value: &Secret, seconds: u32) -> Option<HeaderValue> {
+    let value = value.expose_str().filter(|value| is_cookie_value(value))?;
     let mut header =
-        HeaderValue::from_str(&format!("{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Lax")).ok()?;
+        HeaderValue::from_str(&format!("{name}={value}; Max-Age={seconds}; {ATTRIBUTES}")).ok()?;
     header.set_sensitive(true);
     Some(header)
+}
+
+/// The cookie of the account page, until the browser is closed.
+fn session_cookie(value: &Secret) -> Option<HeaderValue> {
+    let value = value.expose_str().filter(|value| is_cookie_value(value))?;
+    let mut header = HeaderValue::from_str(&format!("{ACCOUNT_COOKIE}={value}; {ATTRIBUTES}")).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn is_cookie_value(value: &str) -> bool {
+    value.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_.~".contains(&octet))
+}
+
+/// The cookie with a language.
+pub(super) fn language_cookie(lang: &str) -> HeaderValue {
+    cookie(LANGUAGE_COOKIE, &Secret::copy_of(lang.as_bytes()), LONGEST_COOKIE)
+        .unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Takes the cookie of the account page away.
+pub(super) fn no_account_cookie() -> HeaderValue {
+    cookie(ACCOUNT_COOKIE, &Secret::default(), 0).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// A text of a stranger, fit to be shown: without characters that turn the words around it about or hide, and not

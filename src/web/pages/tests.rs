@@ -61,6 +61,7 @@ fn sign_in_page() -> SignInPage {
     SignInPage {
         state: STATE.to_owned(),
         browser: Secret::copy_of(b"bwb_abc-DEF_1"),
+        is_account: false,
         client_name: "Thunderbird".to_owned(),
         is_vouched_for: false,
         login_hint: None,
@@ -104,7 +105,8 @@ async fn the_sign_in_page_has_what_password_managers_and_screen_readers_look_for
         assert!(page.html.contains(part), "{part} in {}", page.html);
     }
     assert!(!page.html.contains("role=\"alert\""));
-    let cookie = "__Host-bearward-browser=bwb_abc-DEF_1; Path=/; Secure; HttpOnly; SameSite=Lax";
+    let cookie =
+        "__Host-bearward-browser=bwb_abc-DEF_1; Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Lax";
     assert_eq!(page.header("set-cookie"), cookie);
 }
 
@@ -395,9 +397,9 @@ async fn no_page_runs_or_loads_anything_from_elsewhere() {
 #[test]
 fn a_cookie_takes_no_attribute_in() {
     for bad in ["a;b", "a b", "a\r\n", "a,b", "ä"] {
-        assert_eq!(cookie(&Secret::copy_of(bad.as_bytes())), None, "{bad:?}");
+        assert_eq!(cookie(COOKIE, &Secret::copy_of(bad.as_bytes()), 1), None, "{bad:?}");
     }
-    assert!(cookie(&Secret::copy_of(b"abc")).is_some_and(|header| header.is_sensitive()));
+    assert!(cookie(COOKIE, &Secret::copy_of(b"abc"), 1).is_some_and(|header| header.is_sensitive()));
 }
 
 #[test]

@@ -361,7 +361,7 @@ async fn a_store_that_is_down_makes_no_grant_and_can_be_tried_again() {
     match house.allow(&page, &browser, NOW).await {
         Answer::Page(Page::Error(PageError::Unavailable)) => {}
         Answer::Redirect(redirect) => assert_eq!(error(&redirect), "temporarily_unavailable"),
-        Answer::Page(page) => panic!("{page:?}"),
+        answer @ (Answer::Page(_) | Answer::SignedIn(_)) => panic!("{answer:?}"),
     }
     house.store.down.store(false, Ordering::SeqCst);
     code(house.allow(&page, &browser, NOW).await);

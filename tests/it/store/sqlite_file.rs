@@ -9,8 +9,9 @@ use std::{
 use bearward::{
     model::ClientId,
     store::{
-        ClientRecord, Ended, EphemeralKind, GrantFilter, NewAppPasswordRow, NewDevice, NewGrant,
-        RevocationFeed, RevocationReason, Store, StoreError, UserRecord, open,
+        AccountSession, ClientRecord, Ended, EphemeralKind, GrantFilter, NewAppPasswordRow, NewDevice,
+        NewGrant, Place, RevocationFeed, RevocationReason, SignInBy, SignInNote, SignInResult, Store,
+        StoreError, UserRecord, open,
     },
 };
 
@@ -133,6 +134,23 @@ async fn full(folder: &Path) -> Arc<dyn Store> {
     let user = UserRecord { login: alice(), password: "hash".into(), created_at: NOW, changed_at: NOW };
     store.add_user(user).await.unwrap();
     assert!(store.claim(EphemeralKind::Assertion, &hash([4; 16]), later(60)).await.unwrap());
+    let by = SignInBy {
+        address: "192.0.2.7".parse().unwrap(),
+        client: None,
+        program: None,
+        browser: Some(hash([5; 16])),
+        grant: Some(grant.id),
+    };
+    let note = SignInNote { user: alice(), at: NOW, place: Place::Page, result: SignInResult::Ok(by) };
+    store.note_sign_ins(vec![note]).await.unwrap();
+    let session = AccountSession {
+        lookup: hash([6; 16]),
+        user: alice(),
+        auth_time: NOW,
+        created_at: NOW,
+        expires_at: later(60),
+    };
+    store.open_account_session(session).await.unwrap();
     store
 }
 
@@ -145,10 +163,12 @@ async fn a_backup_holds_every_table() {
     let items = restored.check().await.unwrap();
     assert_eq!(items, store.check().await.unwrap());
     let rows = items.into_iter().find(|item| item.what == "rows").unwrap();
-    let counts = "2 grants, 2 tokens, 1 app passwords, 1 codes, 1 devices, 1 clients, 1 consented scopes, 1 users, \
-                  0 upstream secrets; ";
+    let counts = "2 grants, 2 tokens, 1 app passwords, 1 codes, 1 devices, 1 clients, 1 consented scopes, \
+                  1 users, 1 sign-ins, 0 upstream secrets; ";
     assert!(rows.ok && rows.detail.starts_with(counts), "{rows:?}");
     assert_eq!(restored.denied_clients().await.unwrap().len(), 1);
+    assert_eq!(restored.grant_uses(&alice()).await.unwrap().len(), 1);
+    assert!(restored.account_session(&hash([6; 16]), NOW).await.unwrap().is_some());
     assert!(!restored.claim(EphemeralKind::Assertion, &hash([4; 16]), later(60)).await.unwrap());
 }
 
@@ -162,6 +182,7 @@ async fn a_check_reads_every_row() {
         "UPDATE consents SET scope = 'a\"b'",
         "UPDATE users SET login = 'ALICE@EXAMPLE.ORG'",
         "UPDATE credentials SET kind = 'unheard-of'",
+        "UPDATE sign_ins SET place = 'unheard-of'",
     ] {
         let folder = tempfile::tempdir().unwrap();
         let store = full(folder.path()).await;

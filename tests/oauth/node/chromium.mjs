@@ -1,14 +1,41 @@
 import { facts, run } from './support/parts.mjs'
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import * as client from 'openid-client'
 import {
   backIn, browse, decide, fits, isProtected, MAIL, openClient, request, signIn, SMALL, startApp,
 } from './support/chromium.mjs'
-import { openMailbox } from './support/mailbox.mjs'
+import { audit, shoot } from './support/looks.mjs'
+import { openMailbox, stayInMailbox } from './support/mailbox.mjs'
 
 const [alice, bob] = facts.users
 /** Chromium reports an answer of 4xx on the console, the page's own as well. */
 const UNPROCESSABLE = /the server responded with a status of 422/
+
+/** Python's own client signs in with a password, which it reads from where no list of processes shows it. */
+async function pythonSignsIn(password, expected) {
+  const program = `
+import imaplib, ssl, sys, time
+for attempt in range(40):
+    imap = imaplib.IMAP4_SSL('${facts.hostname}', ${facts.ports.imaps}, ssl_context=ssl.create_default_context())
+    # Passwords are offered once anybody has one, which the server looks for every second.
+    if 'AUTH=PLAIN' in imap.capabilities or not sys.argv[1] == 'True':
+        break
+    imap.logout()
+    time.sleep(0.25)
+try:
+    kind, _ = imap.login('${alice.login}', sys.stdin.read())
+    kind, _ = imap.select('INBOX', readonly=True)
+    print(kind)
+except imaplib.IMAP4.error as error:
+    print(error)
+`
+  const python = spawn('python3', ['-c', program, expected.test('OK') ? 'True' : 'False'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  python.stdin.end(password)
+  let said = ''
+  for await (const text of python.stdout) said += text
+  assert.match(said, expected)
+}
 
 await run({
   async front_page() {
@@ -210,6 +237,158 @@ await run({
     await openMailbox((await polled).access_token)
   },
 
+  async account() {
+    const app = await startApp()
+    const { url, exchange } = await request(app)
+    await browse(async (page) => {
+      await page.goto(url)
+      await signIn(page, alice)
+      await decide(page, 'allow')
+      const tokens = await exchange(await backIn(app, page))
+      const { ended } = await stayInMailbox(tokens.access_token)
+      let isOver = false
+      const over = ended.then(() => (isOver = performance.now()))
+      await isProtected(await page.goto(`${facts.issuer}/account`))
+      await signIn(page, alice)
+      await page.waitForURL(`${facts.issuer}/account`)
+      // The app with the session that waits in IDLE, and the app that this trial itself was given.
+      const card = page.locator('article', { has: page.getByRole('heading', { name: 'Connected now' }) })
+      const text = await card.innerText()
+      for (const part of ['IMAP', 'Read, send and delete your mail', 'Disconnect now', 'Last active']) {
+        assert.ok(text.includes(part), `${part} in ${text}`)
+      }
+      await shoot(page, 'account')
+      assert.equal(isOver, false)
+      const started = performance.now()
+      await card.getByRole('button', { name: /^Disconnect/ }).click()
+      await over
+      assert.ok(isOver - started < 1000, `the session ended after ${isOver - started} ms`)
+      await card.waitFor({ state: 'detached' })
+      await page.reload()
+      assert.equal(await card.count(), 0)
+      // One session alone: its app stays connected.
+      const again = await request(app)
+      await page.goto(again.url)
+      await signIn(page, alice)
+      await decide(page, 'allow')
+      const second = await again.exchange(await backIn(app, page))
+      const live = await stayInMailbox(second.access_token)
+      await page.goto(`${facts.issuer}/account`)
+      await card.getByRole('button', { name: /^Close/ }).click()
+      await live.ended
+      assert.ok(await openMailbox(second.access_token))
+      // In German, and for good.
+      await page.locator('select').selectOption('de')
+      await page.getByRole('button', { name: 'Change' }).click()
+      await page.getByRole('heading', { name: 'Ihr Konto' }).waitFor()
+      await shoot(page, 'account-german')
+      await page.getByRole('button', { name: 'Abmelden' }).click()
+      await page.getByRole('heading', { name: 'Anmelden' }).waitFor()
+      await page.goBack()
+      assert.equal(await page.locator('article').count(), 0, 'the page was kept')
+    })
+  },
+
+  async app_password() {
+    await browse(
+      async (page) => {
+        await page.goto(`${facts.issuer}/account/app-password`)
+        await signIn(page, alice)
+        await page.waitForURL(`${facts.issuer}/account/app-password`)
+        await page.getByLabel('Name').fill('Printer in the hall')
+        await page.getByRole('textbox', { name: 'Only from these networks' }).fill('nowhere')
+        await page.getByLabel('Password').fill(alice.password)
+        await page.getByRole('button', { name: 'Make it' }).click()
+        await page.getByRole('alert').waitFor()
+        await shoot(page, 'app-password')
+        assert.equal(await page.getByLabel('Name').inputValue(), 'Printer in the hall')
+        assert.equal(await page.getByLabel('Password').inputValue(), '')
+        await page.getByRole('textbox', { name: 'Only from these networks' }).fill('127.0.0.0/8, ::1/128')
+        await page.getByLabel('Password').fill(alice.password)
+        await page.getByRole('button', { name: 'Make it' }).click()
+        await page.getByRole('heading', { name: 'Your new app password' }).waitFor()
+        const made = (await page.locator('.password').innerText()).trim()
+        assert.ok(made.length > 20, made)
+        await shoot(page, 'app-password-made', '.password')
+        const cards = async () => {
+          await page.goto(`${facts.issuer}/account`)
+          return page.locator('article', { hasText: 'Printer in the hall' }).count()
+        }
+        // A reload sends the form again.
+        await page.reload()
+        await page.getByRole('heading', { name: 'Sent already' }).waitFor()
+        assert.ok(!(await page.content()).includes(made))
+        assert.equal(await cards(), 1)
+        for (let back = 0; back < 3; back++) {
+          await page.goBack().catch((error) => assert.match(String(error), /ERR_CACHE_MISS/))
+          await page.waitForLoadState()
+          // Where the browser has no page it shows its own a moment later.
+          const shown = await page.content().catch(() => page.locator('body').innerText())
+          assert.ok(!shown.includes(made), 'the way back shows it again')
+        }
+        assert.equal(await cards(), 1)
+        // The program that it was made for, from where it may be used.
+        await pythonSignsIn(made, /^OK$/m)
+        for (const deadline = Date.now() + 5000; ; await new Promise((done) => setTimeout(done, 100))) {
+          await page.reload()
+          const text = await page.locator('article', { hasText: 'Printer in the hall' }).innerText()
+          if (/ago – IMAP/.test(text)) break
+          assert.ok(Date.now() < deadline, `its use is not told: ${text}`)
+        }
+        await shoot(page, 'account-app-password')
+        const card = page.locator('article', { hasText: 'Printer in the hall' })
+        await card.getByRole('button').first().click()
+        await card.waitFor({ state: 'detached' })
+        // It was the last one: then no password is taken at all.
+        await pythonSignsIn(made, /AUTHENTICATIONFAILED|Passwords are not accepted/)
+      },
+      { expected: UNPROCESSABLE, tolerated: /ERR_CACHE_MISS|status of 400/ },
+    )
+  },
+
+  async accessible() {
+    const app = await startApp()
+    const { url } = await request(app)
+    const device = await client.initiateDeviceAuthorization(await openClient(), { scope: MAIL })
+    const visit = async (page) => {
+      const at = async (name) => {
+        await audit(page, name)
+        await shoot(page, name)
+      }
+      await page.goto(`${facts.issuer}/`)
+      await at('home')
+      await page.goto(url)
+      await at('sign-in')
+      await signIn(page, { login: alice.login, password: 'wrong' })
+      await page.getByRole('alert').waitFor()
+      await at('sign-in-wrong')
+      await signIn(page, alice)
+      await page.locator('button[value=allow]').waitFor()
+      await at('consent')
+      await page.goto(device.verification_uri_complete)
+      await at('device')
+      await page.goto(url.replace('client_id=', 'client_id=not-'))
+      await at('error')
+      await page.goto(`${facts.issuer}/account`)
+      await at('account-sign-in')
+      await signIn(page, alice)
+      await page.getByRole('heading', { name: 'Your account' }).waitFor()
+      await at('account-full')
+      await page.getByRole('link', { name: 'Make an app password' }).click()
+      await at('app-password-form')
+      await page.getByLabel('Name').fill('Printer')
+      await page.getByLabel('Password').fill('wrong')
+      await page.getByRole('button', { name: 'Make it' }).click()
+      await page.getByRole('alert').waitFor()
+      await at('app-password-wrong')
+    }
+    const expected = /the server responded with a status of 4\d\d/
+    for (const colorScheme of ['light', 'dark']) {
+      await browse(visit, { colorScheme, bypassCSP: true, expected })
+    }
+    await browse(visit, { viewport: SMALL.viewport, isMobile: true, hasTouch: true, bypassCSP: true, expected })
+  },
+
   async small_screen() {
     const app = await startApp()
     const name = 'A rather long name of a client that says much and more of itself'
@@ -243,6 +422,12 @@ await run({
         await page.getByRole('status').waitFor()
         await fits(page)
         await page.goto(url.replace('client_id=', 'client_id=not-'))
+        await fits(page)
+        await page.goto(`${facts.issuer}/account`)
+        await signIn(page, alice)
+        await page.getByRole('heading', { name: 'Your account' }).waitFor()
+        await fits(page)
+        await page.getByRole('link', { name: 'Make an app password' }).click()
         await fits(page)
       },
       { ...SMALL, expected: /the server responded with a status of 4\d\d/ },

@@ -135,7 +135,7 @@ export async function fits(page) {
   const { cssContentSize } = await session.send('Page.getLayoutMetrics')
   await session.detach()
   assert.ok(cssContentSize.width <= SMALL.viewport.width, `${page.url()} is ${cssContentSize.width} pixels wide`)
-  for (const target of await page.locator('button, input:not([type=hidden]), a.button').all()) {
+  for (const target of await page.locator('button, .option, select, input:not([type=hidden], [type=radio], [type=checkbox], [hidden]), a.button').all()) {
     const box = await target.boundingBox()
     assert.ok(box.height >= 40 && box.x >= 0 && box.x + box.width <= SMALL.viewport.width, JSON.stringify(box))
   }
