@@ -46,7 +46,8 @@ pub(super) fn start(parts: &Arc<Parts>, stop: &CancellationToken, tasks: &TaskTr
     });
     run.every(CLEAN_UP, |parts| async move { clean_up(&parts).await });
     run.every(KEYS, |parts| async move {
-        if let Err(error) = parts.issuer.rotate_keys_if_due(UnixTime::now()).await {
+        let Some(issuer) = &parts.issuer else { return };
+        if let Err(error) = issuer.rotate_keys_if_due(UnixTime::now()).await {
             tracing::warn!(%error, "the signing keys cannot be read or replaced; trying again");
         }
     });
@@ -160,7 +161,9 @@ pub(super) async fn write_uses(parts: &Parts, is_last: bool) {
 
 async fn clean_up(parts: &Parts) {
     let now = UnixTime::now();
-    if let Err(error) = parts.issuer.remove_unused_clients(now).await {
+    if let Some(issuer) = &parts.issuer
+        && let Err(error) = issuer.remove_unused_clients(now).await
+    {
         tracing::warn!(%error, "clients that were never used cannot be removed; trying again later");
     }
     loop {

@@ -36,7 +36,7 @@ pub(super) async fn accept(
         let (tcp, peer) = accepted;
         if front.listener.proxy_protocol_from.is_empty() {
             let Ok(local) = tcp.local_addr() else { continue };
-            begin(&parts, &front, tcp, Peers { client: peer, local });
+            begin(&parts, &front, tcp, Peers { client: peer, local, ttl: None });
             continue;
         }
         // Who the client is shows only behind the header, which may take its time.

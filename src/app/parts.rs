@@ -15,7 +15,7 @@ use crate::{
     admin::BindError,
     directory::{
         self, BackendDirectory, BuiltInDirectory, Directory, HashError, Hashing, OpenIdProvider,
-        OutsideDirectory, PasswordCheck, SecretError, Secrets,
+        OutsideDirectory, PasswordCheck, PasswordGuard, SecretError, Secrets,
     },
     http::HttpError,
     issuer::{Issuer, IssuerError},
@@ -41,8 +41,8 @@ pub struct Parts {
     pub config: Config,
     /// What outlives the process.
     pub store: Arc<dyn Store>,
-    /// The built-in issuer.
-    pub issuer: Arc<Issuer>,
+    /// The built-in issuer, where it is on.
+    pub issuer: Option<Arc<Issuer>>,
     /// What sessions share.
     pub shared: Arc<Shared>,
     /// The certificates that listeners show.
@@ -57,8 +57,8 @@ pub struct Parts {
     pub connections: Arc<Connections>,
     /// Connections beyond the limits.
     pub(super) refusals: Refusals,
-    /// Tells clients that a grant has ended.
-    logout_notices: LogoutNotices,
+    /// Tells clients of the built-in issuer that a grant has ended.
+    logout_notices: Option<LogoutNotices>,
     /// Started before the first token is looked up, so that no revocation is missed.
     revocations: Mutex<Option<RevocationFeed>>,
     /// Told by another process that there is something for the feed.
@@ -125,12 +125,13 @@ impl Parts {
         let backends =
             Backends::new(config.backends.clone(), config.routes.clone(), &config.hostname, &metrics)?;
         let backends = Arc::new(backends.with_lookups(lookups.clone()));
-        let issuer =
-            Issuer::new(config.issuer.clone(), Arc::clone(&store), server_key.clone(), UnixTime::now());
-        let issuer = with_people(issuer.await?, &config.directory, &backends, &store)?;
+        let issuer = built_in_issuer(&config, &store, &server_key, &backends).await?;
         let knows_more = |source: &directory::Source| !matches!(source, directory::Source::Backend);
-        let passwords =
-            Passwords::new(issuer.password_guard(), config.directory.sources.iter().any(knows_more));
+        let guard = match &issuer {
+            Some(issuer) => issuer.password_guard(),
+            None => PasswordGuard::new(people(&config.directory, &backends, &store)?, &config.issuer.sign_in),
+        };
+        let passwords = Passwords::new(guard, config.directory.sources.iter().any(knows_more));
         let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
         let validator = Arc::new(validator(&config, &store, server_key, CACHED_TOKENS, &lookups)?);
         let shared = Arc::new(Shared {
@@ -150,8 +151,7 @@ impl Parts {
         });
         let connections = Arc::new(Connections::new(&config.limits));
         let revocations = Mutex::new(Some(RevocationFeed::start(Arc::clone(&store)).await?));
-        let issuer = Arc::new(issuer);
-        let logout_notices = LogoutNotices::start(Arc::clone(&issuer))?;
+        let logout_notices = issuer.clone().map(LogoutNotices::start).transpose()?;
         Ok(Self {
             config,
             store,
@@ -184,7 +184,9 @@ impl Parts {
     pub(super) fn end(&self, what: Revoked) {
         match what {
             Revoked::Grant(grant) => {
-                self.logout_notices.tell(grant);
+                if let Some(notices) = &self.logout_notices {
+                    notices.tell(grant);
+                }
                 let sessions = self.end_grant(grant);
                 if sessions > 0 {
                     tracing::info!(%grant, sessions, "sessions of a revoked grant ended");
@@ -209,7 +211,7 @@ impl Parts {
     pub(super) fn router(&self) -> axum::Router {
         web::router(web::Site {
             hostname: Arc::clone(&self.config.hostname),
-            issuer: self.config.issuer.enabled.then(|| Arc::clone(&self.issuer)),
+            issuer: self.issuer.clone(),
             sign_outs: self
                 .config
                 .trusted
@@ -224,13 +226,27 @@ impl Parts {
     }
 }
 
-/// Tells the issuer who may sign in, and how.
-fn with_people(
-    mut issuer: Issuer,
+/// The issuer with the people who may sign in; where it is off there is none, and no key of it is read or made.
+async fn built_in_issuer(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    server_key: &ServerKey,
+    backends: &Arc<Backends>,
+) -> Result<Option<Arc<Issuer>>, AppError> {
+    if !config.issuer.enabled {
+        return Ok(None);
+    }
+    let issuer = Issuer::new(config.issuer.clone(), Arc::clone(store), server_key.clone(), UnixTime::now());
+    let issuer = with_people(issuer.await?, &config.directory, backends, store)?;
+    Ok(Some(Arc::new(issuer)))
+}
+
+/// Who knows passwords; `None` where nobody does.
+fn people(
     config: &directory::Config,
     backends: &Arc<Backends>,
     store: &Arc<dyn Store>,
-) -> Result<Issuer, AppError> {
+) -> Result<Option<Arc<dyn PasswordCheck>>, AppError> {
     let hashing = Arc::new(Hashing::new()?);
     let source = |source: &directory::Source| -> Option<Arc<dyn PasswordCheck>> {
         match source {
@@ -242,8 +258,18 @@ fn with_people(
         }
     };
     let sources: Vec<_> = config.sources.iter().filter_map(source).collect();
-    if !sources.is_empty() {
-        issuer = issuer.with_directory(Arc::new(Directory::new(sources)));
+    Ok(if sources.is_empty() { None } else { Some(Arc::new(Directory::new(sources))) })
+}
+
+/// Tells the issuer who may sign in, and how.
+fn with_people(
+    mut issuer: Issuer,
+    config: &directory::Config,
+    backends: &Arc<Backends>,
+    store: &Arc<dyn Store>,
+) -> Result<Issuer, AppError> {
+    if let Some(people) = people(config, backends, store)? {
+        issuer = issuer.with_directory(people);
     }
     if let Some(openid) = &config.openid {
         let client = openid.provider.client.as_ref().map_or("", |client| client.id.as_str());

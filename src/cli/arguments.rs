@@ -313,7 +313,7 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         password: NewPassword,
     },
-    /// Remove a user; the user's grants end
+    /// Remove a user with their secrets; the user's grants end
     Remove {
         /// The login name
         #[arg(value_parser = login)]

@@ -24,38 +24,43 @@ const MAX_JWKS: u64 = 64 * 1024;
 
 pub(super) async fn run(command: ClientCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     let config = open::load(file)?;
+    open::require_issuer(&config)?;
     let now = UnixTime::now();
     match command {
         ClientCommand::Add(add) => {
             let metadata = metadata(*add)?;
             refuse_sealed(&config, &metadata).await?;
-            let issuer = issuer(&config, now).await?;
+            let issuer = open::issuer(&config, now).await?;
             let added = issuer.add_client(metadata, now).await.map_err(Failure::failed)?;
             print_added(&added, output)
         }
         ClientCommand::Invite { lifetime, uses } => {
-            let issuer = issuer(&config, now).await?;
+            let issuer = open::issuer(&config, now).await?;
             let made = issuer.issue_initial_access_token(lifetime, uses, now).await;
             print_invitation(&made.map_err(Failure::failed)?, output)
         }
         ClientCommand::List => {
-            print_list(&issuer(&config, now).await?.list_clients().await.map_err(Failure::failed)?, output);
+            print_list(
+                &open::issuer(&config, now).await?.list_clients().await.map_err(Failure::failed)?,
+                output,
+            );
             Ok(())
         }
         ClientCommand::Show { client } => {
-            let known = issuer(&config, now).await?.show_client(&client).await.map_err(Failure::failed)?;
+            let known =
+                open::issuer(&config, now).await?.show_client(&client).await.map_err(Failure::failed)?;
             let known = known.ok_or_else(|| unknown(&client))?;
             output.document(&Shown::of(&known));
             Ok(())
         }
         ClientCommand::Remove { client } => {
-            remove(&issuer(&config, now).await?, &client, now, output).await?;
+            remove(&open::issuer(&config, now).await?, &client, now, output).await?;
             open::tell_running(&config).await;
             Ok(())
         }
         ClientCommand::Allow { client } => {
             let was_denied =
-                issuer(&config, now).await?.allow_client(&client).await.map_err(Failure::failed)?;
+                open::issuer(&config, now).await?.allow_client(&client).await.map_err(Failure::failed)?;
             if !was_denied {
                 return Err(Failure::failed(format!("{client} is not on the deny list")));
             }
@@ -63,11 +68,6 @@ pub(super) async fn run(command: ClientCommand, file: Option<&Path>, output: Out
             Ok(())
         }
     }
-}
-
-async fn issuer(config: &Config, now: UnixTime) -> Result<Issuer, Failure> {
-    let (store, key) = open::store(config).await?;
-    Issuer::new(config.issuer.clone(), store, key, now).await.map_err(Failure::failed)
 }
 
 fn metadata(add: AddClient) -> Result<ClientMetadata, Failure> {

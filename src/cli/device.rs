@@ -19,9 +19,7 @@ const SLOWER: Duration = Duration::from_secs(5);
 
 /// Shows where to allow it, waits for the answer, and prints the token.
 pub(super) async fn request(config: &Config, ask: Ask, output: Output) -> Result<(), Failure> {
-    let (store, key) = open::store(config).await?;
-    let issuer =
-        Issuer::new(config.issuer.clone(), store, key, UnixTime::now()).await.map_err(Failure::failed)?;
+    let issuer = open::issuer(config, UnixTime::now()).await?;
     let mut wish = vec![("client_id".to_owned(), ask.client.to_string())];
     wish.extend(ask.scope.map(|scope| ("scope".to_owned(), scope.to_string())));
     let (wish, caller) = (Params::from_pairs(wish), here());

@@ -7,16 +7,15 @@ use super::{
     table::{table, utc},
 };
 use crate::{
-    issuer::{Issuer, KeyRotation, KeyState, KeyStatus},
+    issuer::{KeyRotation, KeyState, KeyStatus},
     model::UnixTime,
     token::Algorithm,
 };
 
 pub(super) async fn run(command: KeyCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     let config = open::load(file)?;
-    let (store, key) = open::store(&config).await?;
     let now = UnixTime::now();
-    let issuer = Issuer::new(config.issuer.clone(), store, key, now).await.map_err(Failure::failed)?;
+    let issuer = open::issuer(&config, now).await?;
     if let KeyCommand::Rotate { compromised } = command {
         let how = if compromised { KeyRotation::AtOnce } else { KeyRotation::Soon };
         issuer.rotate_keys(&Algorithm::ALL, how, now).await.map_err(Failure::failed)?;

@@ -16,8 +16,9 @@ use crate::{
     admin,
     app::{self, Config},
     config,
+    issuer::Issuer,
     lookup::Lookups,
-    model::{Login, Secret},
+    model::{Login, Secret, UnixTime},
     store::{Location, Store},
     token::ServerKey,
     upstream::{self, Router},
@@ -39,6 +40,22 @@ pub(super) async fn store(config: &Config) -> Result<(Arc<dyn Store>, ServerKey)
         Location::Sqlite(path) => refuse_foreign(path)?,
     }
     app::open_store(config).await.map_err(Failure::failed)
+}
+
+/// That the built-in issuer is on.
+pub(super) fn require_issuer(config: &Config) -> Result<(), Failure> {
+    if config.issuer.enabled {
+        return Ok(());
+    }
+    Err(Failure::failed("the built-in issuer is off (issuer.enabled = false): it gives out nothing and has no clients and no keys")
+        .help("get tokens from a [[trusted_issuer]], or write issuer.enabled = true"))
+}
+
+/// The built-in issuer on the store of the configuration.
+pub(super) async fn issuer(config: &Config, now: UnixTime) -> Result<Issuer, Failure> {
+    require_issuer(config)?;
+    let (store, key) = store(config).await?;
+    Issuer::new(config.issuer.clone(), store, key, now).await.map_err(Failure::failed)
 }
 
 /// Has a running server look at once for what was just ended. Where none runs, or it does not answer, nothing is lost:

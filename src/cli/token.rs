@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::Config,
-    issuer::{Issuer, IssuerError, MintRequest, Minted},
+    issuer::{IssuerError, MintRequest, Minted},
     model::{Login, Scope, UnixTime},
 };
 
@@ -55,10 +55,10 @@ fn print(minted: &Minted, output: Output) -> Result<(), Failure> {
 }
 
 async fn mint(config: &Config, issue: Issue) -> Result<Minted, Failure> {
+    open::require_issuer(config)?;
     let mailbox = mailbox_passwords(config, &issue.user, issue.password_stdin).await?;
-    let (store, key) = open::store(config).await?;
     let now = UnixTime::now();
-    let issuer = Issuer::new(config.issuer.clone(), store, key, now).await.map_err(Failure::failed)?;
+    let issuer = open::issuer(config, now).await?;
     let request = MintRequest {
         user: issue.user,
         client: issue.client,

@@ -110,6 +110,8 @@ impl Client {
         }
         if let Some((certificate, key)) = &config.identity {
             let mut pem = read(certificate)?;
+            // A file need not end its last line.
+            pem.push(b'\n');
             pem.extend_from_slice(&read(key)?);
             let pem = Secret::from(pem);
             let unusable = |error| HttpError::File(format!("{}: {error}", certificate.display()));

@@ -7,9 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ldap3::{
-    DerefAliases, Ldap, LdapConnAsync, LdapConnSettings, LdapError, SearchEntry, SearchOptions, ldap_escape,
-};
+use ldap3::{DerefAliases, Ldap, LdapConnAsync, LdapConnSettings, LdapError, SearchEntry, SearchOptions};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -18,66 +16,9 @@ use super::{
     guarded::{Fault, Source},
 };
 use crate::{
-    model::{Login, Secret},
+    model::Secret,
     tls::{UpstreamConfig, UpstreamTls},
 };
-
-/// A filter (RFC 4515) with places for the user's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LdapFilter(Vec<Part>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Domain,
-    Fixed(String),
-    Local,
-    User,
-}
-
-impl LdapFilter {
-    /// Reads a filter with `{user}`, `{local}` and `{domain}`.
-    ///
-    /// # Errors
-    /// One sentence, when it names nobody, a place is unknown, or it is no filter.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((fixed, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or("has an opening brace without a closing one")?;
-            parts.push(Part::Fixed(fixed.to_owned()));
-            parts.push(match name {
-                "domain" => Part::Domain,
-                "local" => Part::Local,
-                "user" => Part::User,
-                _ => return Err("knows {user}, {local} and {domain} only"),
-            });
-            rest = after;
-        }
-        parts.push(Part::Fixed(rest.to_owned()));
-        if !parts.iter().any(|part| matches!(part, Part::Local | Part::User)) {
-            return Err("must hold {user} or {local}, otherwise all users would share an entry");
-        }
-        let filter = Self(parts);
-        let login = Login::parse("a@example.org").map_err(|_| "is no filter")?;
-        match ldap3::parse_filter(filter.render(&login)) {
-            Ok(_) => Ok(filter),
-            Err(()) => Err("is no filter as RFC 4515 writes it"),
-        }
-    }
-
-    /// The filter for `login`. Whatever the name holds, it stays one value.
-    fn render(&self, login: &Login) -> String {
-        self.0.iter().fold(String::new(), |mut filter, part| {
-            match part {
-                Part::Domain => filter.push_str(&ldap_escape(login.domain().unwrap_or_default())),
-                Part::Fixed(text) => filter.push_str(text),
-                Part::Local => filter.push_str(&ldap_escape(login.local())),
-                Part::User => filter.push_str(&ldap_escape(login.as_str())),
-            }
-            filter
-        })
-    }
-}
 
 /// A directory.
 #[derive(Debug)]
@@ -117,7 +58,14 @@ impl Source for LdapSource {
         let asking = AbortOnDropHandle::new(tokio::spawn(async move { directory.ask(&filter).await }));
         let broken = |_| Fault::Unavailable("it answers what LDAP does not allow".into());
         let Some(entry) = asking.await.map_err(broken)?? else { return Ok(None) };
-        found(&self.0.config.attributes, entry).map(Some)
+        let values = |name: &str| {
+            let named = entry.attrs.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+            named.flat_map(|(_, values)| values).map(String::as_str).collect()
+        };
+        if !self.0.config.filter.is_met(query.login, values) {
+            return Ok(None);
+        }
+        found(&self.0.config, entry).map(Some)
     }
 }
 
@@ -246,7 +194,7 @@ impl Directory {
         let mut stream = ldap
             .with_search_options(options)
             .with_timeout(self.timeout)
-            .streaming_search(&self.config.base, scope, filter, self.config.attributes.names())
+            .streaming_search(&self.config.base, scope, filter, self.config.names())
             .await
             .map_err(lost)?;
         let mut first = None;
@@ -301,17 +249,20 @@ fn fault(error: &LdapError) -> Fault {
     Fault::Unavailable(reason)
 }
 
-impl LdapAttributes {
-    /// What is asked for. `1.1` asks for nothing but whether there is an entry (RFC 4511 §4.5.1.8).
+impl LdapConfig {
+    /// What is asked for: the answer, and what the user was found by. `1.1` asks for nothing but whether there is an
+    /// entry (RFC 4511 §4.5.1.8).
     fn names(&self) -> Vec<String> {
-        let all =
-            [&self.backend, &self.server, &self.login_name, &self.password, &self.addresses, &self.mailboxes];
-        let names: Vec<String> = all.into_iter().flatten().cloned().collect();
+        let LdapAttributes { backend, server, login_name, password, addresses, mailboxes } = &self.attributes;
+        let all = [backend, server, login_name, password, addresses, mailboxes];
+        let mut names: Vec<String> = all.into_iter().flatten().cloned().collect();
+        names.extend(self.filter.attributes().map(str::to_owned));
         if names.is_empty() { vec!["1.1".to_owned()] } else { names }
     }
 }
 
-fn found(attributes: &LdapAttributes, entry: SearchEntry) -> Result<Found, Fault> {
+fn found(config: &LdapConfig, entry: SearchEntry) -> Result<Found, Fault> {
+    let attributes = &config.attributes;
     let list = |name: &Option<String>| -> Result<Vec<String>, Fault> {
         let Some(name) = name else { return Ok(Vec::new()) };
         if entry.bin_attrs.keys().any(|key| key.eq_ignore_ascii_case(name)) {
@@ -366,32 +317,6 @@ impl fmt::Debug for Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_stays_one_value_of_the_filter() {
-        let filter =
-            LdapFilter::parse("(&(objectClass=person)(|(mail={user})(uid={local})(dc={domain})))").unwrap();
-        let login = Login::parse("a)(uid=*\\@ex*mple.org").unwrap();
-        assert_eq!(
-            filter.render(&login),
-            "(&(objectClass=person)(|(mail=a\\29\\28uid=\\2a\\5c@ex\\2ample.org)(uid=a\\29\\28uid=\\2a\\5c)(dc=ex\\2ample.org)))"
-        );
-        assert!(ldap3::parse_filter(filter.render(&login)).is_ok());
-    }
-
-    #[test]
-    fn a_filter_names_the_user() {
-        for bad in [
-            "(objectClass=*)",
-            "(dc={domain})",
-            "(mail={mail})",
-            "(mail={user)",
-            "mail={user})",
-            "(mail={user}",
-        ] {
-            assert!(LdapFilter::parse(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_hash_is_no_password() {

@@ -17,6 +17,7 @@ mod file;
 mod guarded;
 mod http;
 mod ldap;
+mod ldap_filter;
 mod sql;
 
 pub use config::{
@@ -24,7 +25,7 @@ pub use config::{
     Scope, SqlConfig,
 };
 pub use http::{Header, url};
-pub use ldap::LdapFilter;
+pub use ldap_filter::LdapFilter;
 pub use sql::SqlQuery;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};

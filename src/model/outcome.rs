@@ -21,7 +21,7 @@ pub enum Outcome {
     Policy,
     /// The client broke the protocol.
     ProtocolError,
-    /// Too many attempts.
+    /// Too many attempts, or an unknown key in the token whose issuer's keys cannot be read again yet.
     RateLimited,
 }
 

@@ -16,6 +16,8 @@ pub struct Peers {
     pub client: SocketAddr,
     /// The address that it connected to.
     pub local: SocketAddr,
+    /// How many more proxies may follow, where the proxy says so.
+    pub ttl: Option<u8>,
 }
 
 /// Why a connection to a listener that takes PROXY headers is closed.
@@ -53,7 +55,7 @@ pub async fn peers(
     limit: Duration,
 ) -> Result<Peers, ProxyRefusal> {
     let local = canonical(tcp.local_addr()?);
-    let socket = Peers { client: peer, local };
+    let socket = Peers { client: peer, local, ttl: None };
     if trusted.is_empty() {
         return Ok(socket);
     }
@@ -64,7 +66,8 @@ pub async fn peers(
     Ok(match header {
         Header::Local => socket,
         Header::Proxied(proxied) => {
-            Peers { client: canonical(proxied.source), local: canonical(proxied.destination) }
+            let (client, local) = (canonical(proxied.source), canonical(proxied.destination));
+            Peers { client, local, ttl: proxied.ttl }
         }
     })
 }

@@ -127,6 +127,9 @@ pub enum RefusalKind {
     RateLimited,
     /// Issuer, store or mail server cannot be asked now: temporary, and the credential is not to blame.
     Unavailable,
+    /// Nobody can tell yet whether the token is good. It is answered as [`Self::Unavailable`] is, but it counts: what
+    /// the token says brought it about, and anybody can write that.
+    Undecided,
 }
 
 /// Why a connection ends before a login.
@@ -450,7 +453,8 @@ impl RefusalKind {
             | Self::NotAuthorized
             | Self::Pointless
             | Self::Policy
-            | Self::RateLimited => true,
+            | Self::RateLimited
+            | Self::Undecided => true,
             Self::OperatorFault | Self::Unavailable => false,
         }
     }

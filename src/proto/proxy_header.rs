@@ -36,6 +36,10 @@ const TYPE_AUTHORITY: u8 = 0x02;
 const TYPE_CRC32C: u8 = 0x03;
 const TYPE_UNIQUE_ID: u8 = 0x05;
 const TYPE_SSL: u8 = 0x20;
+/// How many more proxies may follow. The number is from those for applications (section 2.2.8), which others use too:
+/// so the value says whose it is.
+const TYPE_TTL: u8 = 0xEB;
+const TTL_OWNER: &[u8] = b"bearward ttl ";
 const SUBTYPE_SSL_VERSION: u8 = 0x21;
 const SUBTYPE_SSL_CIPHER: u8 = 0x23;
 /// The client connected over TLS.
@@ -66,6 +70,8 @@ pub struct Proxied {
     pub authority: Option<String>,
     /// The proxy's name for the connection, at most 128 octets of anything.
     pub unique_id: Option<Vec<u8>>,
+    /// How many more proxies may follow, where another Bearward says so.
+    pub ttl: Option<u8>,
 }
 
 /// A header and where it ends.
@@ -102,12 +108,13 @@ pub struct TlsTlv<'a> {
 }
 
 /// A version 2 header for a connection from `source` to `destination`, with the session's name in `unique_id`
-/// (1 to 128 octets; any other is left out), and a checksum.
+/// (1 to 128 octets; any other is left out), how many more proxies may follow, and a checksum.
 pub fn encode_v2(
     source: SocketAddr,
     destination: SocketAddr,
     tls: Option<&TlsTlv<'_>>,
     unique_id: Option<&[u8]>,
+    ttl: Option<u8>,
 ) -> Vec<u8> {
     let (family, mut body) = addresses(source, destination);
     if let Some(tls) = tls {
@@ -119,6 +126,9 @@ pub fn encode_v2(
     }
     if let Some(id) = unique_id.filter(|id| (1..=MAX_UNIQUE_ID).contains(&id.len())) {
         put_tlv(&mut body, TYPE_UNIQUE_ID, id);
+    }
+    if let Some(ttl) = ttl {
+        put_tlv(&mut body, TYPE_TTL, &[TTL_OWNER, &[ttl]].concat());
     }
     put_tlv(&mut body, TYPE_CRC32C, &[0; 4]);
     let mut header = header_v2(COMMAND_PROXY, family, &body);
@@ -224,6 +234,7 @@ fn v1_addresses<A: FromStr + Into<IpAddr>>(
         encrypted: false,
         authority: None,
         unique_id: None,
+        ttl: None,
     }))
 }
 
@@ -267,8 +278,8 @@ fn v2_body(family: u8, body: &[u8], whole: &[u8]) -> Result<Header, ParseError> 
     };
     let tlvs = Tlvs::read(tlvs, whole)?;
     let Some((source, destination)) = addresses else { return Ok(Header::Local) };
-    let Tlvs { encrypted, authority, unique_id } = tlvs;
-    Ok(Header::Proxied(Proxied { source, destination, encrypted, authority, unique_id }))
+    let Tlvs { encrypted, authority, unique_id, ttl } = tlvs;
+    Ok(Header::Proxied(Proxied { source, destination, encrypted, authority, unique_id, ttl }))
 }
 
 fn v2_addresses<'a, N, A: From<N> + Into<IpAddr>>(
@@ -286,6 +297,7 @@ struct Tlvs {
     encrypted: bool,
     authority: Option<String>,
     unique_id: Option<Vec<u8>>,
+    ttl: Option<u8>,
 }
 
 impl Tlvs {
@@ -313,6 +325,11 @@ impl Tlvs {
                     return Err(ParseError::Invalid("a unique id that is too long"));
                 }
                 TYPE_UNIQUE_ID => tlvs.unique_id = Some(value.to_vec()),
+                TYPE_TTL => {
+                    // Another's value of this type says nothing here, and among several the least holds.
+                    let own = value.strip_prefix(TTL_OWNER).and_then(|left| <[u8; 1]>::try_from(left).ok());
+                    tlvs.ttl = own.map(|[left]| left).into_iter().chain(tlvs.ttl).min();
+                }
                 _ => {}
             }
         }

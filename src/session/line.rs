@@ -76,6 +76,8 @@ pub(super) struct Connection {
     pub(super) protocol: Protocol,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
+    /// How many more proxies may follow, where the proxy before this one says so.
+    pub(super) ttl: Option<u8>,
     pub(super) sni: Option<Arc<str>>,
     /// SHA-256 of the certificate that the client has shown.
     pub(super) certificate: Option<[u8; 32]>,
@@ -153,6 +155,7 @@ async fn until_login(
         protocol: front.protocol,
         peer: peers.client,
         local: peers.local,
+        ttl: peers.ttl,
         sni: None,
         certificate: None,
         tls: None,

@@ -12,10 +12,23 @@ use crate::{
 };
 use dashmap::DashMap;
 
+/// Sign-ins of one user that may wait for mail servers at the same time. A person's programs come nowhere near it; a
+/// connection that goes round in a loop of proxies is one more of them each time round.
+const WAITING: u32 = 100;
+
 /// Every session of this process. The number of entries is bounded by the connection limit.
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: DashMap<SessionId, Arc<Live>>,
+    /// How many sign-ins of each user wait for a mail server.
+    waiting: DashMap<Login, u32>,
+}
+
+/// One sign-in that waits for a mail server, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    registry: Arc<Registry>,
+    login: Login,
 }
 
 /// One session.
@@ -84,6 +97,16 @@ impl Registry {
         });
         self.sessions.insert(id, Arc::clone(&live));
         Entry { registry: Arc::clone(self), live }
+    }
+
+    /// Notes that a sign-in of `login` waits for a mail server; `None` when too many do.
+    pub(super) fn wait(self: &Arc<Self>, login: &Login) -> Option<Waiting> {
+        let mut waiting = self.waiting.entry(login.clone()).or_default();
+        if *waiting >= WAITING {
+            return None;
+        }
+        *waiting = waiting.saturating_add(1);
+        Some(Waiting { registry: Arc::clone(self), login: login.clone() })
     }
 
     /// Ends every session that hangs on `grant`; says how many.
@@ -189,6 +212,15 @@ impl Entry {
     }
 }
 
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.registry.waiting.remove_if_mut(&self.login, |_, waiting| {
+            *waiting = waiting.saturating_sub(1);
+            *waiting == 0
+        });
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.sessions.remove(&self.live.id);
@@ -214,6 +246,21 @@ mod tests {
 
     fn enter(registry: &Arc<Registry>, id: u64) -> Entry {
         registry.enter(SessionId::new(id), Protocol::Imap, IpAddr::from([127, 0, 0, 1]), UnixTime(100))
+    }
+
+    #[test]
+    fn only_so_many_sign_ins_of_a_user_wait_and_each_that_ends_makes_room() {
+        let registry = Arc::new(Registry::default());
+        let (alice, bob) =
+            (Login::parse("alice@example.org").unwrap(), Login::parse("bob@example.org").unwrap());
+        let mut waiting: Vec<_> = (0..WAITING).map(|_| registry.wait(&alice).unwrap()).collect();
+        assert!(registry.wait(&alice).is_none());
+        assert!(registry.wait(&bob).is_some());
+        waiting.pop();
+        waiting.push(registry.wait(&alice).unwrap());
+        assert!(registry.wait(&alice).is_none());
+        drop(waiting);
+        assert!(registry.waiting.is_empty());
     }
 
     #[test]

@@ -40,10 +40,10 @@ pub trait Users: Send + Sync {
         at: UnixTime,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a user with what the user allowed once and for all, and ends the user's grants, with
-    /// [`super::RevocationReason::UserRemoved`]. The grants of a name without a row are left alone.
+    /// Removes a user with what the user allowed once and for all and their passwords at mail servers, and ends the
+    /// user's grants, with [`super::RevocationReason::UserRemoved`]. What hangs on a name without a row is left alone.
     ///
-    /// Many grants are ended in several steps, the row last, as [`super::Clients::remove_client`] does.
+    /// Many grants are ended in several steps, the rest with the last, as [`super::Clients::remove_client`] does.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] alone.

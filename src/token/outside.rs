@@ -141,7 +141,7 @@ impl OutsideKeys {
     /// `JWT` stands for no type too. The times are not looked at.
     ///
     /// The header's `kid` only picks among the keys. Without one a token is verified only where a single key fits,
-    /// so that nobody can have every key tried.
+    /// so that nobody can have every key tried; where that key has not signed it, a newer one may have.
     ///
     /// # Errors
     /// [`JoseError`]. [`JoseError::UnknownKey`] says that the keys may have changed.
@@ -168,11 +168,17 @@ impl OutsideKeys {
         if header.kid.is_none() && candidates.len() > 1 {
             return Err(JoseError::UnknownKey);
         }
+        if candidates.is_empty() && self.keys.iter().any(|key| header.kid.is_some() && key.kid == header.kid)
+        {
+            // The key is known, and for another algorithm.
+            return Err(JoseError::Algorithm);
+        }
         let mut failure = JoseError::UnknownKey;
         // Names that stand twice are the issuer's mistake; both keys are the issuer's own.
         for key in candidates {
             match decode_with(text, &key.key, algorithm.of_the_library()) {
                 Ok(claims) => return Ok(Verified { claims, plain }),
+                Err(JoseError::Signature) if header.kid.is_none() => {}
                 Err(error) => failure = error,
             }
         }

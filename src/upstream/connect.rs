@@ -272,7 +272,13 @@ fn proxy_announcement(client: Option<&ClientFacts>) -> Vec<u8> {
                 authority: tls.sni.as_deref(),
                 client_certificate: tls.client_certificate,
             });
-            proxy_header::encode_v2(client.address, client.local, tls.as_ref(), Some(id.as_bytes()))
+            proxy_header::encode_v2(
+                client.address,
+                client.local,
+                tls.as_ref(),
+                Some(id.as_bytes()),
+                Some(client.ttl),
+            )
         }
         None => proxy_header::encode_v2_local(),
     }

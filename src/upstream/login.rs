@@ -107,7 +107,7 @@ fn login_name(
 ) -> Result<String, PlanError> {
     let Principal { login, mailbox, .. } = principal;
     match &config.shared_login_name {
-        Some(template) if mailbox != login => template.render(login, mailbox),
+        Some(template) if mailbox != login => template.render_apart(login, mailbox),
         Some(_) | None => own_name(config, mailbox, entry),
     }
 }
@@ -141,19 +141,37 @@ impl LoginName {
     /// The name for `login` that opens `mailbox`; checked again after rendering, because a template can join what
     /// was apart.
     pub(super) fn render(&self, login: &Name, mailbox: &Name) -> Result<String, PlanError> {
-        let mut name = String::new();
-        for part in &self.0 {
-            name.push_str(match part {
-                LoginNamePart::Domain => login.domain().unwrap_or_default(),
-                LoginNamePart::Literal(text) => text,
-                LoginNamePart::Local => login.local(),
-                LoginNamePart::Mailbox => mailbox.as_str(),
-                LoginNamePart::MailboxDomain => mailbox.domain().unwrap_or_default(),
-                LoginNamePart::MailboxLocal => mailbox.local(),
-                LoginNamePart::User => login.as_str(),
-            });
+        safe(self.0.iter().map(|part| part.text(login, mailbox)).collect())
+    }
+
+    /// The same where the server takes the name apart again, at what the template writes between user and mailbox: a
+    /// name that holds that would choose its own target. An `@` and a dot stand in every name.
+    fn render_apart(&self, login: &Name, mailbox: &Name) -> Result<String, PlanError> {
+        let between = |parts: &[LoginNamePart]| match parts {
+            [_, LoginNamePart::Literal(text), _] if !text.contains(['@', '.']) => Some(text.clone()),
+            _ => None,
+        };
+        let mut separators = self.0.windows(3).filter_map(between);
+        let names = || self.0.iter().filter(|part| !matches!(part, LoginNamePart::Literal(_)));
+        if separators.any(|text| names().any(|part| part.text(login, mailbox).contains(&text))) {
+            return Err(PlanError::UnsafeName("it holds what shared_login_name writes between two names"));
         }
-        safe(name)
+        self.render(login, mailbox)
+    }
+}
+
+impl LoginNamePart {
+    /// What it stands for.
+    fn text<'a>(&'a self, login: &'a Name, mailbox: &'a Name) -> &'a str {
+        match self {
+            Self::Domain => login.domain().unwrap_or_default(),
+            Self::Literal(text) => text,
+            Self::Local => login.local(),
+            Self::Mailbox => mailbox.as_str(),
+            Self::MailboxDomain => mailbox.domain().unwrap_or_default(),
+            Self::MailboxLocal => mailbox.local(),
+            Self::User => login.as_str(),
+        }
     }
 }
 

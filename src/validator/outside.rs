@@ -101,7 +101,9 @@ impl Validator {
         };
         let facts = match issuer.facts_anew(token, now).await {
             Ok(facts) => facts,
-            Err(Rejection::Unavailable(_) | Rejection::Unreachable(_)) => return Recheck::Unknown,
+            Err(Rejection::Unavailable(_) | Rejection::Unreachable(_) | Rejection::Undecided) => {
+                return Recheck::Unknown;
+            }
             Err(
                 Rejection::Malformed
                 | Rejection::Unknown

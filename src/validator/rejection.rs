@@ -45,6 +45,10 @@ pub enum Rejection {
     /// Its issuer, or a look-up, cannot be asked now; the token is not to blame.
     #[error("the token cannot be validated now: {0}")]
     Unreachable(String),
+    /// No key of the name that it gives is known, and its issuer's keys cannot be read again yet. It may be good, and
+    /// anybody can write such a token.
+    #[error("the token cannot be validated yet: its issuer's keys must be read again first")]
+    Undecided,
 }
 
 impl Rejection {
@@ -61,6 +65,8 @@ impl Rejection {
             Self::InsufficientScope => Outcome::InsufficientScope,
             Self::NotAuthorized | Self::NotAppPassword | Self::WrongNetwork => Outcome::Policy,
             Self::Unavailable(_) | Self::Unreachable(_) => Outcome::IssuerUnreachable,
+            // No operator is needed: strangers may bring it about as often as they like.
+            Self::Undecided => Outcome::RateLimited,
         }
     }
 }

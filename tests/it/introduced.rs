@@ -67,7 +67,7 @@ async fn read(
 fn headers() -> Vec<Vec<u8>> {
     vec![
         b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 993\r\n".to_vec(),
-        encode_v2(client(), public(), None, Some(b"name")),
+        encode_v2(client(), public(), None, Some(b"name"), None),
     ]
 }
 
@@ -96,11 +96,11 @@ async fn a_header_without_a_client_leaves_the_socket_its_own() {
 
 #[tokio::test]
 async fn a_connection_without_a_header_or_with_a_hostile_one_is_closed() {
-    let mut wrong_sum = encode_v2(client(), public(), None, None);
+    let mut wrong_sum = encode_v2(client(), public(), None, None, None);
     wrong_sum.extend_from_slice(&[0x03, 0, 4, 1, 2, 3, 4]);
     let length = u16::try_from(wrong_sum.len() - 16).unwrap().to_be_bytes();
     wrong_sum.splice(14..16, length);
-    let mut endless = encode_v2(client(), public(), None, None);
+    let mut endless = encode_v2(client(), public(), None, None, None);
     endless.splice(14..16, [0xFF, 0xFF]);
     endless.resize(70_000, 0);
     let bad: [&[u8]; 7] = [
@@ -222,7 +222,7 @@ mod served {
         let (serve, port, _ports) =
             behind_a_balancer("imap", &upstream, "\"127.0.0.0/8\"", "[limits]\nper_ip = 2\n");
         let token = serve.token(ALICE);
-        let header = encode_v2(client(), public(), None, None);
+        let header = encode_v2(client(), public(), None, None, None);
         let mut held = Vec::new();
         for _ in 0..2 {
             let mut client = through(&serve, port, &header).expect("a place");
@@ -243,7 +243,7 @@ mod served {
         assert!(through(&serve, port, &header).is_none(), "a third of the same client");
         let other = "192.0.2.8:4711".parse().unwrap();
         let mut other =
-            through(&serve, port, &encode_v2(other, public(), None, None)).expect("a place of its own");
+            through(&serve, port, &encode_v2(other, public(), None, None, None)).expect("a place of its own");
         other.expect("* OK ");
     }
 
@@ -258,7 +258,7 @@ mod served {
         assert_eq!(silent.next_line(), None);
         serve.wait_for_log(&["WARN", "did not come in time"]);
         let (serve, port, _ports) = behind_a_balancer("imap", &upstream, "\"10.0.0.0/8\"", "");
-        let header = encode_v2(client(), public(), None, None);
+        let header = encode_v2(client(), public(), None, None, None);
         assert!(through(&serve, port, &header).is_none(), "a header from elsewhere");
         assert!(!serve.log().contains("192.0.2.7"));
     }
@@ -267,7 +267,8 @@ mod served {
     fn https_takes_the_header_too() {
         let upstream = Upstream::start(taking("imap", Vec::new()));
         let (serve, port, _ports) = behind_a_balancer("https", &upstream, "\"127.0.0.1\"", "");
-        let mut client = through(&serve, port, &encode_v2(client(), public(), None, None)).expect("TLS");
+        let mut client =
+            through(&serve, port, &encode_v2(client(), public(), None, None, None)).expect("TLS");
         client.send(b"GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: localhost\r\n\r\n");
         client.expect("HTTP/1.1 200");
         assert!(through(&serve, port, b"").is_none(), "TLS without a header");

@@ -29,6 +29,7 @@ mod cli_store;
 #[cfg(feature = "server")]
 mod clients;
 mod config;
+mod config_oidc;
 mod config_passwords;
 mod config_store;
 mod conformance;
@@ -49,6 +50,8 @@ mod logout_notice;
 mod lookup;
 mod many_sessions;
 mod mutual_tls;
+#[cfg(feature = "server")]
+mod outside;
 mod pop3_downstream;
 mod pop3_upstream;
 #[cfg(feature = "server")]
@@ -75,6 +78,8 @@ mod store;
 mod telemetry;
 #[cfg(feature = "server")]
 mod trusted;
+#[cfg(feature = "server")]
+mod unknown_keys;
 mod upstreams;
 #[cfg(feature = "server")]
 mod validator;

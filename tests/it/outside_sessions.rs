@@ -140,7 +140,11 @@ async fn what_is_no_logout_token_of_the_issuer_ends_nothing() {
         "iss": house.issuer.url, "aud": "bearward", "iat": now, "exp": now + 120, "jti": "j", "sub": "1",
         "events": { EVENT: {} },
     });
-    let forged = text(&sign_with(&stranger.key, "logout+jwt", &good));
+    // By a key that the issuer could have had published since, and by one that it could not.
+    let unknown = text(&sign_with(&stranger.key, "logout+jwt", &good));
+    let mut earlier = good;
+    earlier["iat"] = json!(now - 120);
+    let forged = text(&sign_with(&stranger.key, "logout+jwt", &earlier));
     let id_token = house.logout_token(&json!({ "sub": "1", "nonce": "n" }));
     let for_another = house.logout_token(&json!({ "sub": "1", "aud": "another" }));
     let old = house.logout_token(&json!({ "sub": "1", "iat": now - 3600 }));
@@ -148,6 +152,7 @@ async fn what_is_no_logout_token_of_the_issuer_ends_nothing() {
     for bad in ["", "x", &text(&token), &forged, &id_token, &for_another, &old, &no_event] {
         assert_eq!(house.sign_out(bad).await, 400, "{bad}");
     }
+    assert!([400, 503].contains(&house.sign_out(&unknown).await));
     house.lives(session, 1).await;
 }
 

@@ -163,7 +163,7 @@ fn another_reader_reads_what_we_write() {
         [("192.0.2.1:4711", "198.51.100.2:993"), ("[2001:db8::1]:4711", "[2001:db8::2]:993")]
     {
         let (source, destination) = addresses(source, destination);
-        let header = encode_v2(source, destination, Some(&tls), Some(b"00000000000000ab"));
+        let header = encode_v2(source, destination, Some(&tls), Some(b"00000000000000ab"), None);
         let (read, length) = ProxyHeader::parse(&header, ParseConfig::default()).unwrap();
         assert_eq!(length, header.len());
         assert_eq!(read.proxied_address(), Some(&ProxiedAddress::stream(source, destination)));
@@ -180,9 +180,12 @@ fn another_reader_reads_what_we_write() {
 #[test]
 fn a_mapped_address_is_written_as_ipv4_and_a_mixed_pair_as_ipv6() {
     let (source, destination) = addresses("[::ffff:192.0.2.1]:1", "198.51.100.2:2");
-    assert_eq!(proxied(&encode_v2(source, destination, None, None)).source, "192.0.2.1:1".parse().unwrap());
+    assert_eq!(
+        proxied(&encode_v2(source, destination, None, None, None)).source,
+        "192.0.2.1:1".parse().unwrap()
+    );
     let (source, destination) = addresses("192.0.2.1:1", "[2001:db8::2]:2");
-    let read = proxied(&encode_v2(source, destination, None, None));
+    let read = proxied(&encode_v2(source, destination, None, None, None));
     assert_eq!((read.source, read.destination), addresses("[::ffff:192.0.2.1]:1", "[2001:db8::2]:2"));
 }
 
@@ -233,10 +236,27 @@ proptest! {
 
     #[test]
     fn what_is_written_is_read_back(source in socket(), destination in socket(), id in proptest::collection::vec(any::<u8>(), 1..128)) {
-        let read = proxied(&encode_v2(source, destination, None, Some(&id)));
+        let read = proxied(&encode_v2(source, destination, None, Some(&id), None));
         prop_assert_eq!(read.source.port(), source.port());
         prop_assert_eq!(read.destination.ip().to_canonical(), destination.ip().to_canonical());
         prop_assert_eq!(read.source.ip().to_canonical(), source.ip().to_canonical());
         prop_assert_eq!(read.unique_id, Some(id));
     }
+}
+
+#[test]
+fn how_many_proxies_may_follow_is_read_of_our_own_value_alone() {
+    let (source, destination) = addresses("192.0.2.1:1", "198.51.100.2:25");
+    let written = |ttl| encode_v2(source, destination, None, Some(b"id"), ttl);
+    for ttl in [0, 1, 6, 255] {
+        let Header::Proxied(read) = whole(&written(Some(ttl))) else { panic!() };
+        assert_eq!(read.ttl, Some(ttl));
+    }
+    assert_eq!(proxied(&written(None)).ttl, None);
+    let value = |text: &[u8]| [&[0xEB, 0, u8::try_from(text.len()).unwrap()], text].concat();
+    for other in [&b""[..], b"\x05", b"bearward ttl ", b"bearward ttl \x05\x05", b"another tt \x05"] {
+        assert_eq!(proxied(&v2(0x21, 0x11, &v4_body(&value(other)))).ttl, None, "{other:?}");
+    }
+    let both = [value(b"bearward ttl \x03"), value(b"bearward ttl \x06"), value(b"x")].concat();
+    assert_eq!(proxied(&v2(0x21, 0x11, &v4_body(&both))).ttl, Some(3), "a second one makes it no longer");
 }

@@ -144,8 +144,13 @@ fn each_refusal_of_a_token_has_its_challenge() {
 
 #[test]
 fn an_outage_or_a_policy_is_no_error_challenge() {
-    let kinds =
-        [RefusalKind::Unavailable, RefusalKind::OperatorFault, RefusalKind::Policy, RefusalKind::RateLimited];
+    let kinds = [
+        RefusalKind::Unavailable,
+        RefusalKind::Undecided,
+        RefusalKind::OperatorFault,
+        RefusalKind::Policy,
+        RefusalKind::RateLimited,
+    ];
     for mechanism in Mechanism::ALL {
         for kind in kinds {
             let (mut exchange, _) = start(mechanism, good(mechanism));

@@ -279,6 +279,7 @@ fn wrong_temporary_and_policy_are_three_answers_that_name_the_session() {
         (RefusalKind::OperatorFault, "NO (TRYLATER) \"", false),
         (RefusalKind::RateLimited, "NO (TRYLATER) \"", false),
         (RefusalKind::Unavailable, "NO (TRYLATER) \"", false),
+        (RefusalKind::Undecided, "NO (TRYLATER) \"", false),
     ];
     for (kind, start, challenged) in cases {
         let mut client = Client::new(config(TlsState::Encrypted), &[Some(kind)]);

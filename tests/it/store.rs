@@ -178,7 +178,7 @@ macro_rules! conformance {
                 secrets::an_upstream_secret_is_one_users_at_one_backend,
                 users::a_user_comes_back_as_it_went_in,
                 users::a_changed_password_ends_the_users_grants_and_a_new_hash_does_not,
-                users::a_removed_user_leaves_no_grant_and_no_consent,
+                users::a_removed_user_leaves_no_grant_no_consent_and_no_password,
                 outside::an_end_elsewhere_is_told_and_remembered_by_its_key,
                 outside::an_end_elsewhere_is_forgotten_after_its_retention,
                 ephemeral::a_claim_is_taken_once_for_its_kind,

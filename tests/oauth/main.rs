@@ -18,6 +18,8 @@ mod support;
 
 mod authlib;
 mod chromium;
+mod client_auth;
+mod federated;
 mod oauth4webapi;
 mod oidc_provider;
 mod openid_client;

@@ -23,10 +23,10 @@ const FORGOTTEN: Duration = Duration::from_millis(2_100);
 /// The longest that a line of the log takes.
 const LOGGED: Duration = Duration::from_secs(10);
 const JWT: &str = "https://mail/jwt";
-const OPAQUE: &str = "https://mail/opaque";
+pub(crate) const OPAQUE: &str = "https://mail/opaque";
 
 /// The issuer's process, which does what it is told.
-struct Outside {
+pub(crate) struct Outside {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -37,13 +37,15 @@ struct Outside {
 
 impl Outside {
     /// Listens nowhere yet.
-    fn prepare() -> Self {
+    fn prepare(clients: &Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         dev::ensure(folder.path(), "localhost", UnixTime::now()).unwrap();
         let mut ports = Ports::reserve();
-        let url = format!("https://localhost:{}", ports.take());
+        let [url, certified] = [(); 2].map(|()| format!("https://localhost:{}", ports.take()));
         let facts = json!({
             "url": url,
+            "certified": certified,
+            "clients": clients,
             "certificate": folder.path().join("server.pem"),
             "key": folder.path().join("server.key"),
         });
@@ -64,7 +66,12 @@ impl Outside {
     }
 
     fn start() -> Self {
-        let mut outside = Self::prepare();
+        Self::start_knowing(&json!([]))
+    }
+
+    /// Some more clients are registered there.
+    pub(crate) fn start_knowing(clients: &Value) -> Self {
+        let mut outside = Self::prepare(clients);
         outside.tell(&["start"]);
         outside
     }
@@ -81,12 +88,12 @@ impl Outside {
         }
     }
 
-    fn token(&mut self, person: &str, resource: &str) -> String {
+    pub(crate) fn token(&mut self, person: &str, resource: &str) -> String {
         self.tell(&["token", person, resource]).as_str().unwrap().to_owned()
     }
 
     /// Its `[[trusted_issuer]]`.
-    fn settings(&self, more: &str) -> String {
+    pub(crate) fn settings(&self, more: &str) -> String {
         self.settings_for("example.org", more)
     }
 
@@ -110,13 +117,13 @@ impl Drop for Outside {
 const INTROSPECTION: &str = "validate = \"introspection\"\nclient_id = \"bearward\"\n\
                              client_secret = \"secret-of-bearward\"\n";
 
-struct House {
+pub(crate) struct House {
     serve: Serve,
     _upstreams: Vec<Upstream>,
 }
 
 impl House {
-    fn trusting(settings: &str) -> Self {
+    pub(crate) fn trusting(settings: &str) -> Self {
         let protocols = ["imap", "smtp", "pop3"];
         let upstreams: Vec<Upstream> = protocols
             .iter()
@@ -151,7 +158,7 @@ impl House {
     }
 
     #[track_caller]
-    fn opens(&self, token: &str) -> Client {
+    pub(crate) fn opens(&self, token: &str) -> Client {
         let (client, answer, _) = self.present("OAUTHBEARER", ALICE, token);
         assert!(answer.starts_with("a OK"), "{answer}");
         client
@@ -159,7 +166,7 @@ impl House {
 
     /// The error challenge, where there is one.
     #[track_caller]
-    fn refuses(&self, user: &str, token: &str, outcome: &str) -> Option<Value> {
+    pub(crate) fn refuses(&self, user: &str, token: &str, outcome: &str) -> Option<Value> {
         let before = self.outcomes(outcome);
         let (_, answer, challenge) = self.present("OAUTHBEARER", user, token);
         let code = if outcome == "policy" { "AUTHORIZATIONFAILED" } else { "AUTHENTICATIONFAILED" };
@@ -184,7 +191,7 @@ impl House {
 
     /// No protocol says that the token is wrong.
     #[track_caller]
-    fn cannot_tell(&self, token: &str) {
+    pub(crate) fn cannot_tell(&self, token: &str) {
         let (_, answer, challenge) = self.present("OAUTHBEARER", ALICE, token);
         assert!(answer.starts_with("a NO [UNAVAILABLE]") && challenge.is_empty(), "{answer} {challenge}");
         self.serve.sign_in("smtp", token, "").expect("454 ");

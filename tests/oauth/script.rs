@@ -5,9 +5,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use bearward::{model::UnixTime, tls::dev};
 use serde_json::{Value, json};
 
-use crate::support::{ALICE, Serve, Trial, Upstream, taking};
+use crate::support::{ALICE, Ports, Serve, Trial, Upstream, send, taking, until};
 
 /// Seconds that one script may take.
 const LIMIT: &str = "90";
@@ -19,6 +20,8 @@ pub(crate) struct Issuer {
     server: Server,
     facts: Value,
     home: tempfile::TempDir,
+    /// What the outside provider has, where there is one.
+    outside: Option<(tempfile::TempDir, Ports)>,
 }
 
 enum Server {
@@ -67,6 +70,48 @@ impl Issuer {
         issuer
     }
 
+    /// An issuer whose people sign in at an outside provider alone, which the script has to start.
+    pub(crate) fn federated() -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        dev::ensure(folder.path(), "localhost", UnixTime::now()).expect("certificates");
+        let mut ports = Ports::reserve();
+        // Not `localhost`, so that the browser takes it for another site than the issuer's.
+        let url = format!("https://127.0.0.1:{}", ports.take());
+        let mailbox = [
+            until("b SELECT INBOX\r\n"),
+            send("* 3 EXISTS\r\nb OK selected\r\n"),
+            until("c LOGOUT\r\n"),
+            send("* BYE\r\nc OK bye\r\n"),
+        ];
+        let upstream = Upstream::start(taking("imap", mailbox.to_vec()));
+        let serve = Serve::start_issuer(&format!(
+            "imap = [\"imap://127.0.0.1:{}\"]\nlogin = \"trusted\"\n[directory]\nsource = [\"oidc\"]\n\
+             [directory.oidc]\nissuer = \"{url}\"\nclient_id = \"bearward\"\n\
+             client_secret = \"secret-of-bearward\"\nlabel = \"Outside\"\ndomains = [\"example.org\"]\n\
+             ca = \"{}\"\n",
+            upstream.port(),
+            folder.path().join("ca.pem").display(),
+        ));
+        let facts = json!({
+            "hostname": "localhost",
+            "client_id": "open",
+            "issuer": serve.url(),
+            "ca_file": serve.folder().join("certs/ca.pem"),
+            "ports": { "imaps": serve.address("imap").port() },
+            "users": [
+                { "login": ALICE, "password": "alices-own-secret" },
+                { "login": "bob@example.org", "password": "bobs-own-secret" },
+            ],
+            "provider": {
+                "url": url,
+                "certificate": folder.path().join("server.pem"),
+                "key": folder.path().join("server.key"),
+            },
+        });
+        let issuer = Self::new(Server::Serve { serve, _upstream: upstream }, facts);
+        Self { outside: Some((folder, ports)), ..issuer }
+    }
+
     /// With a client, `resource`, that may ask about every token.
     pub(crate) fn with_resource_server(mut self) -> Self {
         self.add_client("resource", &["--introspect"]);
@@ -75,7 +120,7 @@ impl Issuer {
 
     fn new(server: Server, mut facts: Value) -> Self {
         facts["clients"] = json!({});
-        Self { server, facts, home: tempfile::tempdir().expect("temporary folder") }
+        Self { server, facts, home: tempfile::tempdir().expect("temporary folder"), outside: None }
     }
 
     fn add_client(&mut self, name: &str, arguments: &[&str]) {
@@ -139,6 +184,17 @@ impl Issuer {
     /// in its home.
     #[track_caller]
     pub(crate) fn chromium(&self, part: &str) {
+        self.in_chromium("chromium.mjs", part);
+    }
+
+    /// The same where people sign in at an outside provider, whose authority it trusts as well.
+    #[track_caller]
+    pub(crate) fn federated_chromium(&self, part: &str) {
+        self.in_chromium("federated.mjs", part);
+    }
+
+    #[track_caller]
+    fn in_chromium(&self, script: &str, part: &str) {
         let database = self.home.path().join(".pki/nssdb");
         std::fs::create_dir_all(&database).expect("folder");
         let certutil = |arguments: &[&str]| {
@@ -148,7 +204,11 @@ impl Issuer {
         };
         certutil(&["-N", "--empty-password"]);
         certutil(&["-A", "-n", "issuer", "-t", "C,,", "-i", self.ca()]);
-        self.node("chromium.mjs", part);
+        if let Some((folder, _)) = &self.outside {
+            let ca = folder.path().join("ca.pem");
+            certutil(&["-A", "-n", "outside", "-t", "C,,", "-i", ca.to_str().expect("a path")]);
+        }
+        self.node(script, part);
     }
 
     /// The script's own process group ends with the test, and after the time limit.

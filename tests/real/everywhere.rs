@@ -128,6 +128,14 @@ fn dovecot_and_postfix_serve_a_master_user() {
 }
 
 #[test]
+fn dovecot_and_postfix_serve_a_master_user_on_connections_that_have_waited() {
+    let servers = Servers::start("127.0.0.1");
+    let mut house = dovecot_and_postfix(&servers);
+    house.backend.more = "warm = 2";
+    house.serves(Login::Master);
+}
+
+#[test]
 fn dovecot_and_postfix_serve_a_service_account_with_an_authorization_identity() {
     dovecot_and_postfix(&Servers::start("127.0.0.1")).serves(Login::Authzid);
 }

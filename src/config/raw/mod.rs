@@ -6,6 +6,7 @@
 mod backend;
 mod backend_login;
 mod issuer;
+mod issuer_section;
 mod lookup;
 mod oidc;
 mod passwords;

@@ -88,7 +88,8 @@ fn openid(
             .help("write issuer = \"https://login.example.net/realms/main\""));
     };
     if oidc.issuer.trim_end_matches('/') == own.trim_end_matches('/') {
-        return Err(error("issuer", "is this very server, which would send people to itself"));
+        return Err(error("issuer", "is this very server, which would send people to itself")
+            .help("name the provider elsewhere, or leave \"oidc\" out of directory.source"));
     }
     if oidc.client_id.is_empty() {
         return Err(error("client_id", "is missing")
@@ -99,11 +100,14 @@ fn openid(
             .help("choose basic, post, private_key_jwt, tls or none"));
     }
     if !oidc.scopes.iter().any(|scope| scope == "openid") {
-        return Err(error("scopes", "must hold \"openid\", or the provider does not say who signed in"));
+        return Err(error("scopes", "must hold \"openid\", or the provider does not say who signed in")
+            .help("write scopes = [\"openid\", \"email\"]"));
     }
     let is_value = |scope: &String| !scope.is_empty() && scope.bytes().all(|octet| octet.is_ascii_graphic());
     if !oidc.scopes.iter().all(is_value) {
-        return Err(error("scopes", "must hold one scope value each"));
+        return Err(
+            error("scopes", "must hold one scope value each").help("write scopes = [\"openid\", \"email\"]")
+        );
     }
     let is_alone = raw.directory.source.len() == 1 && raw.trusted_issuer.is_empty();
     if oidc.domains.is_empty() && !is_alone {
@@ -112,7 +116,8 @@ fn openid(
     }
     let label = oidc.label.clone().unwrap_or_else(|| url.host_str().unwrap_or_default().to_owned());
     if label.trim().is_empty() || label.chars().count() > 64 || label.chars().any(char::is_control) {
-        return Err(error("label", "must be a short name"));
+        return Err(error("label", "must be a short name")
+            .help("write at most 64 characters, such as label = \"Example Login\""));
     }
     let provider = trusted::of_section(document, base, OIDC, &oidc.as_issuer())?;
     Ok(OpenIdConfig { provider, scopes: oidc.scopes.clone(), label })

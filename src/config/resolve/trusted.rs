@@ -210,7 +210,9 @@ impl Section<'_> {
 
     fn algorithms(&self) -> Result<Vec<OutsideAlgorithm>, ConfigError> {
         if self.raw.algorithms.is_empty() {
-            return Err(self.error("algorithms", "names none, so no token could be verified"));
+            return Err(self
+                .error("algorithms", "names none, so no token could be verified")
+                .help("leave it out, or write algorithms = [\"ES256\"]"));
         }
         self.raw.algorithms.iter().map(|name| self.algorithm("algorithms", name)).collect()
     }
@@ -248,9 +250,10 @@ impl Section<'_> {
                 return Err(self.error("login_template", "stands beside login_claim").help("keep one"));
             }
             (claim, None) => Template::claim(claim.as_deref().unwrap_or("email")),
-            (None, Some(template)) => {
-                Template::parse(template).map_err(|why| self.error("login_template", why))?
-            }
+            (None, Some(template)) => Template::parse(template).map_err(|why| {
+                self.error("login_template", why)
+                    .help("write claims in braces, as in \"{preferred_username}@example.net\"")
+            })?,
         };
         let mailbox_group = raw.mailbox_group.as_deref().map(Template::parse).transpose();
         let mailbox_group = mailbox_group.map_err(|why| self.error("mailbox_group", why))?;
@@ -297,7 +300,10 @@ impl Section<'_> {
         let secret = secret_file::resolve(self.document, &key, written, file.as_deref())?;
         let secret = secret.map(|secret| Secret::copy_of(secret.as_bytes()));
         let needed = |auth: fn(Secret) -> ClientAuth| {
-            secret.clone().map(auth).ok_or_else(|| self.error("client_auth", "needs client_secret"))
+            secret.clone().map(auth).ok_or_else(|| {
+                self.error("client_auth", "needs client_secret")
+                    .help("write client_secret or client_secret_file, or choose another client_auth")
+            })
         };
         let auth = match (raw.client_auth, &secret) {
             (None, Some(_)) | (Some(raw::ClientAuthName::Basic), _) => needed(ClientAuth::Basic)?,
@@ -307,7 +313,9 @@ impl Section<'_> {
             (Some(raw::ClientAuthName::PrivateKeyJwt), _) => self.private_key()?,
             (Some(raw::ClientAuthName::Tls), _) if raw.client_certificate.is_some() => ClientAuth::Tls,
             (Some(raw::ClientAuthName::Tls), _) => {
-                return Err(self.error("client_auth", "needs client_certificate and client_key"));
+                return Err(self
+                    .error("client_auth", "needs client_certificate and client_key")
+                    .help("write the PEM files, or choose another client_auth"));
             }
         };
         match (&raw.client_id, &auth) {
@@ -331,7 +339,9 @@ impl Section<'_> {
 
     fn key_file(&self) -> Result<std::path::PathBuf, ConfigError> {
         let Some(path) = &self.raw.client_key else {
-            return Err(self.error("client_auth", "needs client_key"));
+            return Err(self
+                .error("client_auth", "needs client_key")
+                .help("write the PEM file of the key, or choose another client_auth"));
         };
         self.file("client_key", path)
     }

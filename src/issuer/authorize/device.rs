@@ -74,7 +74,7 @@ impl Issuer {
             user_code: code.text(),
             public_key: record.public_key,
         };
-        let state = SignInState { asked_at: now, asked: Asked::Device(request) };
+        let state = SignInState { asked_at: now, asked: Asked::Device(request), other_account: None };
         match Browser::of_cookie_or_new(browser) {
             Ok(browser) => self.sign_in_page(&client, &state, &browser),
             Err(error) => fault(error),

@@ -94,7 +94,7 @@ impl Issuer {
         };
         match request {
             Ok(request) => {
-                let state = SignInState { asked_at: now, asked: Asked::Client(request) };
+                let state = SignInState { asked_at: now, asked: Asked::Client(request), other_account: None };
                 self.sign_in_page(&client, &state, &browser)
             }
             Err(answer) => *answer,

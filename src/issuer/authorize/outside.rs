@@ -13,7 +13,9 @@ use super::{
     state::{Asked, Browser, MailboxState, Place, SignInState},
 };
 use crate::{
-    directory::{CheckError, Departure, OutsideDirectory, OutsideError, OutsidePerson, Return, Verified},
+    directory::{
+        CheckError, Departure, OutsideDirectory, OutsideError, OutsidePerson, OutsidePrompt, Return, Verified,
+    },
     issuer::{Caller, Client, Endpoint, Issuer, Params},
     limits::TooMany,
     model::{Secret, TokenHash, UnixTime},
@@ -39,6 +41,35 @@ struct Kept {
     provider: String,
     nonce: String,
     verifier: String,
+    /// What the provider was asked to do.
+    #[serde(default)]
+    prompt: Option<OutsidePrompt>,
+}
+
+impl Kept {
+    /// The sign-in page once more. Whoever is signed in at the provider with an account that is of no use here would
+    /// come back with it for ever, so they are asked for another. Not every provider knows each way to ask: some
+    /// ignore the one that they do not know, others refuse it.
+    fn again(self, refused: &SignInError) -> SignInState {
+        let other_account = match (refused, self.prompt) {
+            (SignInError::OutsideNobody, Some(OutsidePrompt::Login) | None) => {
+                Some(OutsidePrompt::SelectAccount)
+            }
+            (
+                SignInError::OutsideNobody | SignInError::OutsideRefused,
+                Some(OutsidePrompt::SelectAccount),
+            ) => Some(OutsidePrompt::Login),
+            (
+                SignInError::OutsideRefused
+                | SignInError::OutsideUnavailable
+                | SignInError::TooMany { .. }
+                | SignInError::Unavailable
+                | SignInError::Wrong,
+                sent,
+            ) => sent,
+        };
+        SignInState { asked_at: self.asked_at, asked: self.asked, other_account }
+    }
 }
 
 impl Issuer {
@@ -71,7 +102,7 @@ impl Issuer {
             (Ok(state), Ok(nonce), Ok(verifier)) => (state, nonce, verifier),
             (Err(failed), _, _) | (_, Err(failed), _) | (_, _, Err(failed)) => return fault(failed),
         };
-        let departure = self.departure(&opened.asked, &state_key, &nonce, &verifier);
+        let departure = self.departure(&opened, &state_key, &nonce, &verifier);
         let uri = match outside.departure(&departure, now).await {
             Ok(uri) => uri,
             Err(failure) => {
@@ -80,8 +111,9 @@ impl Issuer {
             }
         };
         let provider = outside.issuer().to_string();
-        let SignInState { asked_at, asked } = opened;
-        let kept = Kept { asked_at, asked, left_at: now, provider, nonce, verifier };
+        let SignInState { asked_at, asked, .. } = opened;
+        let kept =
+            Kept { asked_at, asked, left_at: now, provider, nonce, verifier, prompt: departure.prompt };
         let sealed = self
             .return_key(&state_key)
             .and_then(|key| Ok((key, browser.seal(Place::Outside, &kept, &self.server_key)?)));
@@ -96,10 +128,14 @@ impl Issuer {
         }
     }
 
-    fn departure(&self, asked: &Asked, state: &str, nonce: &str, verifier: &str) -> Departure {
-        let request = match asked {
+    fn departure(&self, opened: &SignInState, state: &str, nonce: &str, verifier: &str) -> Departure {
+        let request = match &opened.asked {
             Asked::Client(request) => Some(request),
             Asked::Device(_) => None,
+        };
+        let prompt = match request.and_then(|request| request.outside_prompt) {
+            Some(OutsidePrompt::Login) => Some(OutsidePrompt::Login),
+            wanted @ (Some(OutsidePrompt::SelectAccount) | None) => opened.other_account.or(wanted),
         };
         Departure {
             redirect_uri: self.url_of(Endpoint::Callback),
@@ -108,7 +144,7 @@ impl Issuer {
             code_challenge: base64url(&sha256(verifier.as_bytes())),
             login_hint: request.and_then(|request| request.login_hint.clone()),
             max_age: request.and_then(|request| request.max_age),
-            prompt: request.and_then(|request| request.outside_prompt),
+            prompt,
         }
     }
 
@@ -186,7 +222,7 @@ impl Issuer {
         if let Some(Checked::Wrong { is_last: true, .. }) = counted {
             return error(PageError::Dead);
         }
-        let state = SignInState { asked_at: kept.asked_at, asked: kept.asked };
+        let state = kept.again(&refused);
         self.sign_in_page_with(&client, &state, &browser, refused)
     }
 
@@ -267,7 +303,7 @@ impl Issuer {
         let seal_for = match outside.mailboxes().seal_for(&user, caller.address).await {
             Ok(seal_for) => seal_for,
             Err(CheckError::NoRoute | CheckError::Unknown | CheckError::Wrong) => {
-                let state = SignInState { asked_at: kept.asked_at, asked: kept.asked };
+                let state = kept.again(&SignInError::OutsideNobody);
                 return self.sign_in_page_with(client, &state, browser, SignInError::OutsideNobody);
             }
             Err(failure @ (CheckError::Operator(_) | CheckError::Unavailable(_))) => {

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{device::DeviceRequest, request::Request};
 use crate::{
+    directory::OutsidePrompt,
     model::{Login, Secret, TokenHash, TokenKind, UnixTime},
     token::{CryptoError, KeyPurpose, OpaqueToken, ServerKey},
 };
@@ -37,6 +38,9 @@ impl Place {
 pub(super) struct SignInState {
     pub(super) asked_at: UnixTime,
     pub(super) asked: Asked,
+    /// How another try at the outside provider gets another account than the last one did.
+    #[serde(default)]
+    pub(super) other_account: Option<OutsidePrompt>,
 }
 
 /// What a person signs in for.

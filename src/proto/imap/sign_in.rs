@@ -134,7 +134,9 @@ impl ImapDownstream {
             RefusalKind::OperatorFault => ("CONTACTADMIN", "The server needs its administrator"),
             RefusalKind::Policy => ("CONTACTADMIN", "This kind of sign-in is not allowed here"),
             RefusalKind::RateLimited => ("LIMIT", "Too many attempts, try again later"),
-            RefusalKind::Unavailable => ("UNAVAILABLE", "Temporary failure, try again later"),
+            RefusalKind::Unavailable | RefusalKind::Undecided => {
+                ("UNAVAILABLE", "Temporary failure, try again later")
+            }
         };
         self.reply(tag, &format!("NO [{code}] {text} (session {})", refusal.session));
         if refusal.kind.is_failed_sign_in() {

@@ -414,7 +414,9 @@ fn refusal_text(refusal: &Refusal) -> String {
         RefusalKind::OperatorFault => "[SYS/PERM] The mail service needs its operator",
         RefusalKind::Policy => "[SYS/PERM] This kind of sign-in is not accepted here",
         RefusalKind::RateLimited => "[SYS/TEMP] Too many attempts; try again later",
-        RefusalKind::Unavailable => "[SYS/TEMP] The mail service is not available now; try again later",
+        RefusalKind::Unavailable | RefusalKind::Undecided => {
+            "[SYS/TEMP] The mail service is not available now; try again later"
+        }
     };
     format!("{text} (session {})", refusal.session)
 }

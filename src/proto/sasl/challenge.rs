@@ -42,7 +42,8 @@ pub(super) fn refused(mechanism: Mechanism, refusal: &Refusal) -> Option<String>
         RefusalKind::OperatorFault
         | RefusalKind::Policy
         | RefusalKind::RateLimited
-        | RefusalKind::Unavailable => return None,
+        | RefusalKind::Unavailable
+        | RefusalKind::Undecided => return None,
     };
     let scope = Some(&*refusal.scope).filter(|scope| !scope.is_empty());
     let openid_configuration = refusal.openid_configuration.as_deref();

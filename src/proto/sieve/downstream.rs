@@ -355,6 +355,8 @@ const fn refusal_text(kind: RefusalKind) -> (&'static str, &'static str) {
         RefusalKind::OperatorFault => ("(TRYLATER) ", "The mail service needs its operator"),
         RefusalKind::Policy => ("(AUTH-TOO-WEAK) ", "This kind of sign-in is not accepted here"),
         RefusalKind::RateLimited => ("(TRYLATER) ", "Too many attempts; try again later"),
-        RefusalKind::Unavailable => ("(TRYLATER) ", "The mail service is not available now; try again later"),
+        RefusalKind::Unavailable | RefusalKind::Undecided => {
+            ("(TRYLATER) ", "The mail service is not available now; try again later")
+        }
     }
 }

@@ -296,6 +296,9 @@ impl SmtpDownstream {
             RefusalKind::RateLimited => {
                 self.failed(&format!("454 4.7.0 Too many attempts, try again later (session {session})"));
             }
+            RefusalKind::Undecided => {
+                self.failed(&format!("454 4.7.0 Temporary authentication failure (session {session})"));
+            }
             // The credential is not to blame: it counts for nothing.
             RefusalKind::OperatorFault | RefusalKind::Unavailable => {
                 self.send(&format!("454 4.7.0 Temporary authentication failure (session {session})"));

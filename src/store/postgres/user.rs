@@ -130,7 +130,9 @@ async fn remove_step(connection: &mut PgConnection, (login, at): &(Login, UnixTi
     if !grants::end_some(connection, &whose, RevocationReason::UserRemoved, *at).await? {
         return Ok(None);
     }
-    query("DELETE FROM consents WHERE login = $1").bind(login.as_str()).execute(&mut *connection).await?;
+    for kept in ["DELETE FROM consents WHERE login = $1", "DELETE FROM upstream_secrets WHERE login = $1"] {
+        query(kept).bind(login.as_str()).execute(&mut *connection).await?;
+    }
     let removed =
         query("DELETE FROM users WHERE login = $1").bind(login.as_str()).execute(connection).await?;
     Ok(Some(if removed.rows_affected() > 0 { Ended::Now } else { Ended::Unknown }))

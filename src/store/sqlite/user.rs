@@ -139,10 +139,13 @@ async fn remove(
     if !grant::revoke_step(transaction, whose, RevocationReason::UserRemoved, at).await? {
         return Ok(None);
     }
-    query("DELETE FROM users WHERE login = $1; DELETE FROM consents WHERE user = $1")
-        .bind(login.as_str())
-        .execute(transaction.writing().await?)
-        .await
-        .map_err(fault)?;
+    query(
+        "DELETE FROM users WHERE login = $1; DELETE FROM consents WHERE user = $1;
+         DELETE FROM upstream_secrets WHERE user = $1",
+    )
+    .bind(login.as_str())
+    .execute(transaction.writing().await?)
+    .await
+    .map_err(fault)?;
     Ok(Some(Ended::Now))
 }

@@ -99,7 +99,9 @@ impl TrustedIssuer {
         let verified = match self.published.verify(jwt, &types, now).await {
             Ok(verified) => verified,
             Err(Unverified::Token(error)) => return Err(error.into()),
-            Err(Unverified::Issuer(fault @ (Fault::Unreachable(_) | Fault::Operator(_)))) => {
+            Err(Unverified::Issuer(
+                fault @ (Fault::Unreachable(_) | Fault::Operator(_) | Fault::Undecided),
+            )) => {
                 return Err(LogoutError::Unreachable(fault.to_string()));
             }
         };

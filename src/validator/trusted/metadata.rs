@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::{
     Config, Fault,
-    refreshed::{Ages, Held, Refreshed},
+    refreshed::{Ages, Held, Looked, Refreshed},
     remote::Remote,
 };
 use crate::{
     http::Url,
     model::UnixTime,
-    token::{JoseError, OutsideAlgorithm, OutsideKeys, Verified},
+    token::{JoseError, OutsideAlgorithm, OutsideKeys, Verified, time, unverified_claims},
 };
 
 /// How long what an issuer publishes of itself is used without another look.
@@ -90,6 +90,15 @@ impl Published {
 
     /// Verifies a token by the published keys. When none of them has the name that the token gives, they are read
     /// again, but not at everybody's will.
+    ///
+    /// A token is wrong for its key's name only where the keys that lack it were read after the token was made: else a
+    /// new key may have signed it, and whoever throws it away throws a good one away ([`Fault::Undecided`]). That is so
+    ///
+    /// - when the keys were asked for after the token had come; a look that ran already does not do, for its answer may
+    ///   have been written before;
+    /// - or when the token says itself that it was made (`iat`) before they were asked for, the clocks' difference
+    ///   allowed for. Nobody has checked what it says, but only its maker can lie in it, and about nobody's token but
+    ///   their own. So one that an old, withdrawn key has signed is told apart also while strangers use up every look.
     pub(super) async fn verify(
         &self,
         text: &str,
@@ -98,17 +107,22 @@ impl Published {
     ) -> Result<Verified, Unverified> {
         let ages = self.key_ages();
         let allowed = &self.config.algorithms;
-        if let Some(held) = self.keys.fresh(ages, now) {
-            match held.value.verify(text, allowed, types) {
-                Err(JoseError::UnknownKey) => {}
-                found => return found.map_err(Unverified::Token),
-            }
+        // What no key could make good is not worth a question.
+        let at_hand = match self.keys.fresh(ages, now) {
+            Some(held) => held.value.verify(text, allowed, types),
+            None => OutsideKeys::default().verify(text, allowed, types),
+        };
+        match at_hand {
+            Err(JoseError::UnknownKey) => {}
+            found => return found.map_err(Unverified::Token),
         }
-        let held = self.look_at_keys(now).await.map_err(Unverified::Issuer)?;
+        let Looked { held, is_anew } = self.look_at_keys(now).await.map_err(Unverified::Issuer)?;
         match held.value.verify(text, allowed, types) {
-            // Keys that could not be read again are no answer to whether there is one of that name.
-            Err(JoseError::UnknownKey) if !held.is_younger(ages.fresh, now) => {
-                Err(Unverified::Issuer(Fault::Unreachable("its keys could not be read again".to_owned())))
+            Err(JoseError::UnknownKey) if !is_anew && !was_made_before(text, held.read_at, &self.config) => {
+                // Keys that could not be read for so long are an outage, and nothing that a token brings about.
+                let away = || Fault::Unreachable("its keys could not be read again".to_owned());
+                let is_fresh = held.is_younger(ages.fresh, now);
+                Err(Unverified::Issuer(if is_fresh { Fault::Undecided } else { away() }))
             }
             found => found.map_err(Unverified::Token),
         }
@@ -116,10 +130,10 @@ impl Published {
 
     /// How many keys it publishes, read now: for a look at the whole set-up.
     pub(super) async fn count_keys(&self, now: UnixTime) -> Result<usize, Fault> {
-        self.look_at_keys(now).await.map(|held| held.value.len())
+        self.look_at_keys(now).await.map(|looked| looked.held.value.len())
     }
 
-    async fn look_at_keys(&self, now: UnixTime) -> Result<Arc<Held<OutsideKeys>>, Fault> {
+    async fn look_at_keys(&self, now: UnixTime) -> Result<Looked<OutsideKeys>, Fault> {
         let ages = self.key_ages();
         let url = self.endpoint(Endpoint::Jwks, now).await;
         let remote = self.remote.clone();
@@ -142,8 +156,16 @@ impl Published {
             return Ok(held);
         }
         let (config, remote) = (Arc::clone(&self.config), self.remote.clone());
-        self.metadata.look(ages, now, || async move { discover(&config, &remote, now).await }).await
+        let looked =
+            self.metadata.look(ages, now, || async move { discover(&config, &remote, now).await }).await?;
+        Ok(looked.held)
     }
+}
+
+/// Whether a token says that it was made before `at`, whichever of the clocks is ahead.
+fn was_made_before(text: &str, at: UnixTime, config: &Config) -> bool {
+    let claims = unverified_claims(text).unwrap_or_default();
+    time(&claims, "iat").ok().flatten().is_some_and(|made| made.after(config.leeway) < at)
 }
 
 /// OpenID Connect Discovery §4, then RFC 8414 §3.1, which puts the well-known part before the path.

@@ -74,6 +74,9 @@ pub struct TrustedIssuer {
 /// What became of a look at a token, whoever waits for it.
 type Answer = Result<Arc<Evidence>, Refused>;
 
+/// What a token says, or its issuer says of it, and whether its type says no more than that it is a JWT.
+type Claims = (Map<String, Value>, bool);
+
 #[derive(Clone, Debug)]
 enum Refused {
     /// The token is no good.
@@ -93,6 +96,9 @@ pub(super) enum Fault {
     /// The operator must act.
     #[error("the operator must act: {0}")]
     Operator(String),
+    /// A token names a key that is not among those that were read, and they cannot be read again yet.
+    #[error("the token names an unknown key, and the keys cannot be read again yet")]
+    Undecided,
 }
 
 impl TrustedIssuer {
@@ -211,7 +217,7 @@ impl TrustedIssuer {
         }
     }
 
-    /// Looks at a token, or waits for whoever looks at it already.
+    /// Looks at a token, or waits for whoever asks about it already.
     async fn look(&self, token: &Secret, now: UnixTime) -> Answer {
         let key = key_of(token);
         let look = Look {
@@ -222,7 +228,16 @@ impl TrustedIssuer {
             token: token.clone(),
             now,
         };
-        let answer = self.flights.share(&key, || async move { look.answer(key).await }).await;
+        // What a key at hand has signed waits behind nobody: else strangers' tokens, which wait for the keys to be read
+        // again, would take up all the places.
+        let signed = match self.config.validate {
+            Validate::Jwt => Some(look.claims().await?),
+            Validate::Introspection | Validate::Tokeninfo | Validate::Userinfo => None,
+        };
+        if signed.is_some() && !self.config.fetch_userinfo {
+            return look.answer(key, signed).await;
+        }
+        let answer = self.flights.share(&key, || async move { look.answer(key, signed).await }).await;
         let busy = || Err(Refused::Fault(Fault::Unreachable("too much is asked of it".to_owned())));
         answer.unwrap_or_else(busy)
     }
@@ -232,7 +247,10 @@ impl TrustedIssuer {
             Refused::Token(JoseError::Expired) => Rejection::Expired,
             Refused::Token(JoseError::UnknownKey) | Refused::Inactive => Rejection::Unknown,
             Refused::Token(_) => Rejection::Malformed,
-            Refused::Fault(fault) => Rejection::Unreachable(format!("{}: {fault}", self.config.url)),
+            Refused::Fault(Fault::Undecided) => Rejection::Undecided,
+            Refused::Fault(fault @ (Fault::Unreachable(_) | Fault::Operator(_))) => {
+                Rejection::Unreachable(format!("{}: {fault}", self.config.url))
+            }
         };
         let detail = match refused {
             Refused::Token(error) => error.to_string(),
@@ -266,9 +284,14 @@ struct Look {
 }
 
 impl Look {
-    async fn answer(self, key: TokenHash) -> Answer {
+    /// `signed` is what [`Self::claims`] gave, where that was called for already.
+    async fn answer(self, key: TokenHash, signed: Option<Claims>) -> Answer {
         let (config, now) = (&self.config, self.now);
-        let (claims, plain) = match self.claims().await {
+        let found = match signed {
+            Some(signed) => Ok(signed),
+            None => self.claims().await,
+        };
+        let (claims, plain) = match found {
             Err(Refused::Inactive) => {
                 self.answers.refuse(key, now);
                 return Err(Refused::Inactive);
@@ -291,7 +314,7 @@ impl Look {
         Ok(evidence)
     }
 
-    async fn claims(&self) -> Result<(Map<String, Value>, bool), Refused> {
+    async fn claims(&self) -> Result<Claims, Refused> {
         let said = match self.config.validate {
             Validate::Jwt => return self.verified().await,
             Validate::Introspection => {
@@ -310,7 +333,7 @@ impl Look {
         said.map(|claims| (claims, false)).ok_or(Refused::Inactive)
     }
 
-    async fn verified(&self) -> Result<(Map<String, Value>, bool), Refused> {
+    async fn verified(&self) -> Result<Claims, Refused> {
         let text = self.token.expose_str().ok_or(Refused::Token(JoseError::Malformed))?;
         match self.published.verify(text, &self.config.types, self.now).await {
             Ok(verified) => Ok((verified.claims, verified.plain)),

@@ -74,6 +74,7 @@ impl From<Fault> for ProviderError {
         match fault {
             Fault::Operator(text) => Self::Operator(text),
             Fault::Unreachable(text) => Self::Unreachable(text),
+            undecided @ Fault::Undecided => Self::Unreachable(undecided.to_string()),
         }
     }
 }

@@ -29,6 +29,13 @@ pub(super) struct Held<T> {
     pub(super) read_at: UnixTime,
 }
 
+/// What a look came to.
+pub(super) struct Looked<T> {
+    pub(super) held: Arc<Held<T>>,
+    /// Whether the copy was asked for only after whoever looks had come, so that it is no older than the question.
+    pub(super) is_anew: bool,
+}
+
 struct Attempt {
     at: UnixTime,
     fault: Option<Fault>,
@@ -45,7 +52,8 @@ pub(super) struct Ages {
 
 impl<T> Held<T> {
     pub(super) fn is_younger(&self, age: Duration, now: UnixTime) -> bool {
-        self.read_at <= now && now < self.read_at.after(age)
+        // Who came first may get here last: a copy may seem to be from a little later.
+        self.read_at < now.after(AT_LEAST) && now < self.read_at.after(age)
     }
 }
 
@@ -65,20 +73,27 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
         ages: Ages,
         now: UnixTime,
         read: impl FnOnce() -> F + Send,
-    ) -> Result<Arc<Held<T>>, Fault>
+    ) -> Result<Looked<T>, Fault>
     where
         F: Future<Output = Result<T, Fault>> + Send + 'static,
     {
         let old = self.held.load_full().filter(|held| held.is_younger(ages.stale, now));
         if let Some(recent) = self.recent(now) {
-            return old.ok_or_else(|| {
-                recent.unwrap_or_else(|| Fault::Unreachable("it was asked a moment ago".to_owned()))
-            });
+            let held = old.ok_or_else(|| recent.unwrap_or_else(asked_lately))?;
+            return Ok(Looked { held, is_anew: false });
         }
         let (held, last) = (Arc::clone(&self.held), Arc::clone(&self.last));
+        let mut is_own = false;
         let work = || {
-            let read = read();
+            // A look may have ended since; no other begins before this one ends.
+            let recent = self.recent(now);
+            is_own = recent.is_none();
+            let read = is_own.then(read);
             async move {
+                let Some(read) = read else {
+                    let fault = recent.flatten();
+                    return fault.map_or_else(|| held.load_full().ok_or_else(asked_lately), Err);
+                };
                 let read = read.await.map(|value| Arc::new(Held { value, read_at: now }));
                 let fault = read.as_ref().err().cloned();
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Attempt { at: now, fault });
@@ -94,8 +109,8 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
             None => flight.await,
         };
         match (answer, old) {
-            (Some(Ok(read)), _) => Ok(read),
-            (_, Some(old)) => Ok(old),
+            (Some(Ok(held)), _) => Ok(Looked { held, is_anew: is_own }),
+            (_, Some(held)) => Ok(Looked { held, is_anew: false }),
             (Some(Err(fault)), None) => Err(fault),
             (None, None) => Err(Fault::Unreachable("the look at it broke off".to_owned())),
         }
@@ -104,7 +119,11 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
     /// What became of a look a moment ago.
     fn recent(&self, now: UnixTime) -> Option<Option<Fault>> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = last.as_ref().filter(|last| last.at <= now && now < last.at.after(AT_LEAST))?;
-        Some(attempt.fault.clone())
+        let is_recent = |last: &&Attempt| last.at < now.after(AT_LEAST) && now < last.at.after(AT_LEAST);
+        last.as_ref().filter(is_recent).map(|attempt| attempt.fault.clone())
     }
+}
+
+fn asked_lately() -> Fault {
+    Fault::Unreachable("it was asked a moment ago".to_owned())
 }

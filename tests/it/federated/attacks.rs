@@ -103,7 +103,7 @@ fn assert_refused_as(page: &Answer, reason: &str, case: &str) {
 #[tokio::test]
 async fn no_signature_but_by_the_providers_own_key_is_good() {
     let house = House::new().await;
-    for signature in [Signature::OtherKey, Signature::Hs256, Signature::None] {
+    for signature in [Signature::OtherKey, Signature::Hs256, Signature::None, Signature::AccessToken] {
         house.provider.behave(|behaviour| behaviour.signature = signature);
         let page = house.there_and_back(&mut Browser::new(&house.web), &[]).await;
         assert_refused(&page, 422, REFUSED);
@@ -183,6 +183,37 @@ async fn an_answer_in_the_name_of_another_provider_never_shows_it_the_code() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_both_or_neither_shows_nobody_the_code() {
+    let house = House::new().await;
+    let mut browser = Browser::new(&house.web);
+    for more in [&[("code", "x"), ("error", "access_denied")][..], &[("code", "")], &[]] {
+        let location = house.leave(&mut browser, &[]).await;
+        assert_refused(&browser.send(get(&back(&location, more))).await, 422, REFUSED);
+    }
+    assert_eq!(house.provider.asked("token"), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_sent_anywhere_in_the_clear_nor_with_what_a_fragment_hides() {
+    for (endpoint, is_good) in
+        [("http://login.example.net/authorize", false), ("https://login.example.net/authorize#x", true)]
+    {
+        let house = House::new().await;
+        house.provider.behave(|behaviour| behaviour.authorization = Some(endpoint));
+        let mut browser = Browser::new(&house.web);
+        let page = browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
+        let answer = press(&mut browser, &page).await;
+        if is_good {
+            let location = answer.header("location").unwrap();
+            assert!(location.starts_with("https://login.example.net/authorize?response_type=code&"));
+            assert!(!location.contains('#'), "{location}");
+        } else {
+            assert_refused(&answer, 503, "cannot be reached right now");
+        }
+    }
+}
+
+#[tokio::test]
 async fn whatever_the_token_endpoint_answers_is_bounded_and_signs_nobody_in() {
     let token = json!({ "access_token": "x", "token_type": "Bearer", "id_token": "y".repeat(1 << 17) });
     let answers = [
@@ -224,6 +255,8 @@ async fn what_fails_too_often_ends_the_request_and_holds_the_address_back() {
     let mut browser = Browser::new(&house.web);
     let first = browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
     let mut page = Answer { status: first.status, headers: first.headers.clone(), body: first.body.clone() };
+    // In another tab somebody is still there.
+    let pending = press(&mut browser, &page).await.header("location").unwrap().to_owned();
     for _ in 0..5 {
         let answer = press(&mut browser, &page).await;
         let location = answer.header("location").unwrap().to_owned();
@@ -236,6 +269,10 @@ async fn what_fails_too_often_ends_the_request_and_holds_the_address_back() {
         }
     }
     let dead = press(&mut browser, &first).await;
+    assert!(dead.body.contains("This request has ended"), "{}", dead.body);
+    house.provider.behave(|behaviour| behaviour.claims.clear());
+    let code = house.provider.agree(&pending);
+    let dead = browser.send(get(&back(&pending, &[("code", &code)]))).await;
     assert!(dead.body.contains("This request has ended"), "{}", dead.body);
     for _ in 0..3 {
         assert_stale(&browser.send(get("/oauth/callback?state=x&code=y")).await);
@@ -262,16 +299,19 @@ async fn nobody_comes_back_to_a_request_that_has_died_meanwhile() {
     let house = House::new().await;
     let caller = Caller { address: "192.0.2.1".parse().unwrap(), certificate: None };
     let issuer = &house.web.issuer;
-    for (stays, is_late) in [(599, false), (601, true), (901, true)] {
+    for (waits, stays, is_late) in
+        [(0, 599, false), (0, 601, true), (0, 901, true), (500, 399, false), (500, 401, true)]
+    {
         let now = UnixTime::now();
         let params = Params::parse(asked(&[]).as_bytes()).unwrap();
         let Page::Page(Shown::SignIn(page)) = issuer.authorize(&params, None, now).await else { panic!() };
-        let away = issuer.leave_for_outside(&page.state, Some(&page.browser), &caller, now).await;
+        let left_at = UnixTime(now.0 + waits);
+        let away = issuer.leave_for_outside(&page.state, Some(&page.browser), &caller, left_at).await;
         let Page::Redirect(redirect) = away else { panic!("{away:?}") };
         let code = house.provider.agree(&redirect.uri);
         let query = back(&redirect.uri, &[("code", &code)]);
         let params = Params::parse(query.split_once('?').unwrap().1.as_bytes()).unwrap();
-        let later = UnixTime(now.0 + stays);
+        let later = UnixTime(left_at.0 + stays);
         // The ID token is of now, and good until later.
         house.provider.claim("exp", json!(now.0 + 1000));
         let answer = issuer.return_from_outside(&params, Some(&page.browser), &caller, later).await;
@@ -279,6 +319,26 @@ async fn nobody_comes_back_to_a_request_that_has_died_meanwhile() {
         assert_eq!(is_stale, is_late, "{answer:?}");
         assert!(is_late || matches!(answer, Page::Page(Shown::Consent(_))), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn of_two_that_come_back_at_the_same_moment_one_goes_on() {
+    let house = House::new().await;
+    let caller = Caller { address: "192.0.2.1".parse().unwrap(), certificate: None };
+    let issuer = &house.web.issuer;
+    let now = UnixTime::now();
+    let params = Params::parse(asked(&[]).as_bytes()).unwrap();
+    let Page::Page(Shown::SignIn(page)) = issuer.authorize(&params, None, now).await else { panic!() };
+    let away = issuer.leave_for_outside(&page.state, Some(&page.browser), &caller, now).await;
+    let Page::Redirect(redirect) = away else { panic!("{away:?}") };
+    let code = house.provider.agree(&redirect.uri);
+    let query = back(&redirect.uri, &[("code", &code)]);
+    let params = Params::parse(query.split_once('?').unwrap().1.as_bytes()).unwrap();
+    let again = || issuer.return_from_outside(&params, Some(&page.browser), &caller, now);
+    let (one, two) = tokio::join!(again(), again());
+    let is_consent = |answer: &Page| matches!(answer, Page::Page(Shown::Consent(_)));
+    assert!(is_consent(&one) != is_consent(&two), "{one:?} {two:?}");
+    assert_eq!(house.provider.asked("token"), 1);
 }
 
 #[tokio::test]

@@ -173,3 +173,43 @@ async fn an_outage_there_is_nobodys_fault_and_passes() {
     assert_refused(&press(&mut browser, &page).await, 503, "cannot be reached right now");
     assert_consent(&browser.sign_in(&page).await);
 }
+
+#[tokio::test]
+async fn whoever_came_with_an_account_of_no_use_is_asked_for_another_one_way_or_the_other() {
+    let house = House::new().await;
+    let mut browser = Browser::new(&house.web);
+    house.provider.claim("email", json!("mallory@example.net"));
+    let mut page = browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
+    for (prompt, refusal) in [
+        ("", None),
+        ("select_account", None),
+        ("login", None),
+        ("select_account", Some("invalid_request")),
+        ("login", Some("access_denied")),
+    ] {
+        let answer = press(&mut browser, &page).await;
+        let location = answer.header("location").unwrap().to_owned();
+        assert_eq!(Asked::of(&location).get("prompt"), prompt);
+        page = match refusal {
+            None => {
+                let code = house.provider.agree(&location);
+                let page = browser.send(get(&back(&location, &[("code", &code)]))).await;
+                assert_refused(&page, 422, "has no mailbox here");
+                page
+            }
+            Some(error) => {
+                let page = browser.send(get(&back(&location, &[("error", error)]))).await;
+                assert_refused(&page, 422, "did not sign you in");
+                page
+            }
+        };
+    }
+    // Only the client's own wish is held against what the provider says of it.
+    house.provider.claim("email", json!(ALICE));
+    house.provider.claim("auth_time", json!(UnixTime::now().0 - 86_400));
+    let answer = press(&mut browser, &page).await;
+    let location = answer.header("location").unwrap().to_owned();
+    assert_eq!(Asked::of(&location).get("prompt"), "login");
+    let code = house.provider.agree(&location);
+    assert_consent(&browser.send(get(&back(&location, &[("code", &code)]))).await);
+}

@@ -1,5 +1,10 @@
 //! The mailbox password of somebody who signed in elsewhere.
 
+use bearward::{
+    issuer::{Answer as Page, Caller, Page as Shown, PageError, Params},
+    model::UnixTime,
+};
+
 use super::*;
 
 impl House {
@@ -53,6 +58,9 @@ async fn the_page_is_its_own_browsers_and_guesses_are_counted() {
     let first = browser.send(get(&format!("/oauth/authorize?{}", asked(&[])))).await;
     let state = between(&first.body, "name=\"state\" value=\"", "\"").to_owned();
     assert_stale(&browser.send(form("/oauth/mailbox", &[("state", &state), ("password", RIGHT)])).await);
+    // Nor does its own stand for the sign-in page's.
+    let state = between(&page.body, "name=\"state\" value=\"", "\"").to_owned();
+    assert_stale(&browser.send(form("/oauth/outside", &[("state", &state)])).await);
     for _ in 0..4 {
         let wrong = browser.submit(&page, &[("password", "wrong")]).await;
         assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", wrong.body);
@@ -72,4 +80,29 @@ async fn somebody_without_a_mail_server_here_gets_no_further() {
     *house.mailboxes.has_route.lock().unwrap() = Some(CheckError::Unavailable("down".to_owned()));
     let page = house.there_and_back(&mut browser, &[]).await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE, "{}", page.body);
+}
+
+#[tokio::test]
+async fn the_page_is_good_for_so_long_as_a_sign_in_may_take() {
+    let house = House::sealed().await;
+    let caller = Caller { address: "192.0.2.1".parse().unwrap(), certificate: None };
+    let (issuer, now) = (&house.web.issuer, UnixTime::now());
+    let params = Params::parse(asked(&[]).as_bytes()).unwrap();
+    let Page::Page(Shown::SignIn(page)) = issuer.authorize(&params, None, now).await else { panic!() };
+    let browser = Some(&page.browser);
+    let away = issuer.leave_for_outside(&page.state, browser, &caller, now).await;
+    let Page::Redirect(redirect) = away else { panic!("{away:?}") };
+    let code = house.provider.agree(&redirect.uri);
+    let query = back(&redirect.uri, &[("code", &code)]);
+    let params = Params::parse(query.split_once('?').unwrap().1.as_bytes()).unwrap();
+    let answer = issuer.return_from_outside(&params, browser, &caller, now).await;
+    let Page::Page(Shown::Mailbox(mailbox)) = answer else { panic!("{answer:?}") };
+    let password = Secret::copy_of(RIGHT.as_bytes());
+    for (later, is_late) in [(901, true), (899, false)] {
+        let answer = issuer
+            .mailbox_password(&mailbox.state, &password, browser, &caller, UnixTime(now.0 + later))
+            .await;
+        let is_stale = matches!(answer, Page::Page(Shown::Error(PageError::Stale)));
+        assert_eq!(is_stale, is_late, "{answer:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod flow;
+mod guesses;
 mod mailbox;
 mod provider;
 

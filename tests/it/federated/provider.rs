@@ -39,6 +39,8 @@ pub(super) struct Behaviour {
     /// What userinfo says.
     pub(super) userinfo: Option<Value>,
     pub(super) names_itself: bool,
+    /// Where it says that people are to be sent.
+    pub(super) authorization: Option<&'static str>,
     pub(super) is_away: bool,
 }
 
@@ -51,6 +53,8 @@ pub(super) enum Signature {
     /// With a shared key: the published one.
     Hs256,
     None,
+    /// By its own key, but of another type.
+    AccessToken,
 }
 
 #[derive(Clone, Default)]
@@ -183,6 +187,7 @@ impl House {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, &public);
                 jws(named("HS256"), &|input| hmac::sign(&key, input).as_ref().to_vec())
             }
+            Signature::AccessToken => self.key.sign_jwt("at+jwt", &claims).unwrap(),
             Signature::None => jws(json!({ "alg": "none" }), &|_| Vec::new()),
         }
     }
@@ -190,10 +195,14 @@ impl House {
 
 async fn metadata(State(house): State<Arc<House>>) -> Result<Json<Value>, Response> {
     house.seen("metadata").map_err(|away| *away)?;
-    let (url, names_itself) = (&house.url, house.behaviour.lock().unwrap().names_itself);
+    let url = &house.url;
+    let (names_itself, authorization) = {
+        let behaviour = house.behaviour.lock().unwrap();
+        (behaviour.names_itself, behaviour.authorization)
+    };
     Ok(Json(json!({
         "issuer": url,
-        "authorization_endpoint": format!("{url}/authorize?tenant=7"),
+        "authorization_endpoint": authorization.map_or_else(|| format!("{url}/authorize?tenant=7"), str::to_owned),
         "token_endpoint": format!("{url}/token"),
         "userinfo_endpoint": format!("{url}/userinfo"),
         "jwks_uri": format!("{url}/jwks"),

@@ -80,6 +80,7 @@ fn each_refusal_has_its_own_code() {
         (RefusalKind::InsufficientScope, "\r\n", "NO [AUTHENTICATIONFAILED] "),
         (RefusalKind::NotAuthorized, "\r\n", "NO [AUTHORIZATIONFAILED] "),
         (RefusalKind::Unavailable, "", "NO [UNAVAILABLE] "),
+        (RefusalKind::Undecided, "", "NO [UNAVAILABLE] "),
         (RefusalKind::OperatorFault, "", "NO [CONTACTADMIN] "),
         (RefusalKind::Policy, "", "NO [CONTACTADMIN] "),
         (RefusalKind::RateLimited, "", "NO [LIMIT] "),
@@ -101,10 +102,12 @@ fn a_second_attempt_on_the_same_connection_may_succeed() {
 
 #[test]
 fn too_many_failures_end_the_connection() {
-    let line = format!("a AUTHENTICATE XOAUTH2 {}\r\n\r\n", xoauth2("tok"));
-    let said = tls().answers(&[Some(RefusalKind::InvalidToken); 3]).say(line.repeat(4).as_bytes());
-    assert_eq!(said[said.len() - 2..], ["* BYE Too many failed sign-ins", "close TooManyFailures"]);
-    assert_eq!(said.iter().filter(|line| line.starts_with("XOAUTH2")).count(), 3);
+    for (kind, dummy) in [(RefusalKind::InvalidToken, "\r\n"), (RefusalKind::Undecided, "")] {
+        let line = format!("a AUTHENTICATE XOAUTH2 {}\r\n{dummy}", xoauth2("tok"));
+        let said = tls().answers(&[Some(kind); 3]).say(line.repeat(4).as_bytes());
+        assert_eq!(said[said.len() - 2..], ["* BYE Too many failed sign-ins", "close TooManyFailures"]);
+        assert_eq!(said.iter().filter(|line| line.starts_with("XOAUTH2")).count(), 3);
+    }
 }
 
 #[test]

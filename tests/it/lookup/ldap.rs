@@ -19,6 +19,7 @@ use super::{EVIL, find, is_operator, is_unavailable, lookups};
 
 const BIND: u8 = 0x60;
 const SEARCH: u8 = 0x63;
+const EXTENDED: u8 = 0x77;
 
 /// Tag, length, content (X.690 §8.1).
 fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -69,6 +70,7 @@ struct Directory {
     port: u16,
     searches: Arc<Mutex<Vec<Vec<u8>>>>,
     connections: Arc<AtomicUsize>,
+    binds: Arc<AtomicUsize>,
 }
 
 impl Directory {
@@ -77,19 +79,23 @@ impl Directory {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let searches = Arc::new(Mutex::new(Vec::new()));
-        let connections = Arc::new(AtomicUsize::new(0));
+        let (connections, binds) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (kept, counted, answer) = (Arc::clone(&searches), Arc::clone(&connections), Arc::new(answer));
+        let bound = Arc::clone(&binds);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
                 counted.fetch_add(1, Ordering::SeqCst);
-                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                let (kept, answer, bound) = (Arc::clone(&kept), Arc::clone(&answer), Arc::clone(&bound));
                 thread::spawn(move || {
                     while let Some((id, tag, content)) = read(&mut stream) {
                         let has = |text: &[u8]| content.windows(text.len()).any(|part| part == text);
+                        bound.fetch_add(usize::from(tag == BIND), Ordering::SeqCst);
                         let answers = match tag {
                             BIND if has(b"cn=bearward") && has(b"bindsecret") => vec![result(0x61, 0)],
                             BIND => vec![result(0x61, 49)],
+                            // StartTLS, which this one never grants.
+                            EXTENDED => vec![result(0x78, 52)],
                             SEARCH => {
                                 kept.lock().unwrap().push(content.clone());
                                 answer(&content)
@@ -106,7 +112,7 @@ impl Directory {
                 });
             }
         });
-        Self { port, searches, connections }
+        Self { port, searches, connections, binds }
     }
 
     fn lookups(&self) -> Lookups {
@@ -114,11 +120,15 @@ impl Directory {
     }
 
     fn binding_with(&self, password: &str) -> Lookups {
+        lookups(Kind::Ldap(self.config(password, LdapTls::Clear)))
+    }
+
+    fn config(&self, password: &str, tls: LdapTls) -> LdapConfig {
         let attribute = |name: &str| Some(name.to_owned());
-        lookups(Kind::Ldap(LdapConfig {
+        LdapConfig {
             host: "127.0.0.1".into(),
             port: self.port,
-            tls: LdapTls::Clear,
+            tls,
             bind: Some(("cn=bearward".into(), Secret::copy_of(password.as_bytes()))),
             base: "dc=example,dc=org".into(),
             scope: Scope::Sub,
@@ -132,7 +142,7 @@ impl Directory {
                 mailboxes: None,
             },
             ca: None,
-        }))
+        }
     }
 }
 
@@ -225,4 +235,17 @@ async fn what_is_no_ldap_ends_no_process() {
         let result = find(&directory.lookups(), "alice@example.org").await;
         assert!(is_unavailable(&result), "{result:?}");
     }
+}
+
+/// The password would go in clear otherwise.
+#[tokio::test]
+async fn a_server_that_refuses_starttls_hears_no_password_and_no_name() {
+    let directory = Directory::start(alice);
+    for tls in [LdapTls::StartTls, LdapTls::Implicit] {
+        let config = directory.config("bindsecret", tls);
+        let result = find(&lookups(Kind::Ldap(config)), "alice@example.org").await;
+        assert!(result.is_err(), "{tls:?}: {result:?}");
+    }
+    assert_eq!(directory.binds.load(Ordering::SeqCst), 0);
+    assert!(directory.searches.lock().unwrap().is_empty());
 }

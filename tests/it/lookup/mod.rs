@@ -2,6 +2,7 @@
 
 mod http;
 mod ldap;
+mod openldap;
 mod settings;
 mod sql;
 mod wire;

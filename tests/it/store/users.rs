@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bearward::{
     model::{ClientId, Login, Scope},
-    store::{Ended, RevocationFeed, RevocationReason, Store, StoreError, UserRecord},
+    store::{Ended, RevocationFeed, RevocationReason, Store, StoreError, UpstreamSecret, UserRecord},
 };
 
 use super::{NOW, alice, later, new_grant, told};
@@ -55,19 +55,30 @@ pub(super) async fn a_changed_password_ends_the_users_grants_and_a_new_hash_does
     assert!(store.grant(grants[1].id).await.unwrap().unwrap().is_live(NOW));
 }
 
-pub(super) async fn a_removed_user_leaves_no_grant_and_no_consent(store: Arc<dyn Store>) {
+pub(super) async fn a_removed_user_leaves_no_grant_no_consent_and_no_password(store: Arc<dyn Store>) {
     let grants = ["alice@example.org", "bob@example.org"].map(new_grant);
     for grant in &grants {
         store.create_grant(grant.clone()).await.unwrap();
     }
     store.remember_consent(&alice(), &ClientId::open(), &Scope::mail(), NOW).await.unwrap();
+    let secrets = [("alice", "main"), ("alice", "other"), ("alicia", "main"), ("bob", "main")].map(
+        |(user, backend)| {
+            let user = Login::parse(&format!("{user}@example.org")).unwrap();
+            UpstreamSecret { user, backend: backend.into(), sealed: vec![1; 40], created_at: NOW }
+        },
+    );
+    for secret in &secrets {
+        store.set_upstream_secret(secret.clone()).await.unwrap();
+    }
     let mut feed = RevocationFeed::start(store.clone()).await.unwrap();
     assert_eq!(store.remove_user(&alice(), later(1)).await.unwrap(), Ended::Unknown);
     assert_eq!(told(&mut feed).await, [], "there is no such user");
+    assert_eq!(store.upstream_secrets().await.unwrap(), secrets, "they hang on no user of ours");
     store.add_user(new_user("alice@example.org")).await.unwrap();
     assert_eq!(store.remove_user(&alice(), later(1)).await.unwrap(), Ended::Now);
     assert_eq!(store.user(&alice()).await.unwrap(), None);
     assert_eq!(store.consent(&alice(), &ClientId::open()).await.unwrap(), None);
+    assert_eq!(store.upstream_secrets().await.unwrap(), secrets[2..], "others keep theirs");
     assert_eq!(told(&mut feed).await, [grants[0].id]);
     let end = store.grant(grants[0].id).await.unwrap().unwrap().revoked.unwrap();
     assert_eq!((end.at, end.reason), (later(1), RevocationReason::UserRemoved));

@@ -85,6 +85,7 @@ async fn headers_choose_neither_algorithm_nor_key() {
     let house = House::trusting(vec![settings(&issuer, "example.net")]).await;
     let kid = issuer.key.kid();
     for header in [
+        json!({ "alg": "ES256", "typ": "at+jwt", "kid": "../../etc/passwd" }),
         json!({ "alg": "none", "typ": "at+jwt", "kid": kid }),
         json!({ "alg": "HS256", "typ": "at+jwt", "kid": kid }),
         json!({ "alg": "RS256", "typ": "at+jwt", "kid": kid }),
@@ -92,7 +93,6 @@ async fn headers_choose_neither_algorithm_nor_key() {
         json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid, "crit": ["b64"], "b64": false }),
         json!({ "alg": "ES256", "typ": "dpop+jwt", "kid": kid }),
         json!({ "alg": "ES256", "typ": "at+jwt", "kid": kid, "jku": "https://evil.example/keys" }),
-        json!({ "alg": "ES256", "typ": "at+jwt", "kid": "../../etc/passwd" }),
     ] {
         let result = house.ask(&forged(&header, &claims(&issuer))).await;
         assert!(matches!(result, Err(Rejection::Malformed | Rejection::Unknown)), "{header}: {result:?}");
@@ -122,7 +122,7 @@ async fn unknown_keys_are_looked_for_but_not_at_everybodys_will() {
     let next = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let rotated = sign_with(&next, "at+jwt", &claims(&issuer));
     for _ in 0..20 {
-        assert_eq!(house.ask(&rotated).await.unwrap_err(), Rejection::Unknown);
+        assert_eq!(house.ask(&rotated).await.unwrap_err(), Rejection::Undecided);
     }
     assert_eq!(issuer.asked("/keys").len(), 1);
     issuer.publish(&[&issuer.key, &next]);

@@ -1,8 +1,11 @@
 //! Tokens of other issuers, against an issuer that may say anything.
 
 mod asked;
+mod authenticated;
 mod jwt;
 mod person;
+mod rotation;
+mod signatures;
 
 use std::sync::Arc;
 

@@ -157,7 +157,7 @@ fn a_drain_can_close_the_sessions_that_are_there() {
 }
 
 /// Waits until so many connections to the server wait for a user.
-fn until_warm(serve: &Serve, count: u64) {
+pub(super) fn until_warm(serve: &Serve, count: u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let listed: serde_json::Value =

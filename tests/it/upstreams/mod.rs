@@ -7,9 +7,11 @@ mod groups;
 mod hostile;
 mod introductions;
 mod logins;
+mod loops;
 mod mechanisms;
 mod servers;
 mod strategies;
+mod warm;
 
 use crate::support::{Act, Serve, Upstream};
 

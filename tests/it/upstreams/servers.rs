@@ -15,14 +15,14 @@ use super::{MASTER, PROTOCOLS, accepted, needs_operator, temporary};
 use crate::support::{ALICE, Act, Serve, Upstream, before_login, login_taken, send, taking, until, wait};
 
 /// A certificate for localhost, and the lines of `[backend.main.tls]` that trust it.
-struct Identity {
+pub(super) struct Identity {
     _folder: tempfile::TempDir,
     config: Arc<ServerConfig>,
-    trust: String,
+    pub(super) trust: String,
 }
 
 impl Identity {
-    fn make() -> Self {
+    pub(super) fn make() -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let files = dev::ensure(folder.path(), "localhost", UnixTime::now()).expect("certificates");
         let chain = CertificateDer::pem_file_iter(&files.server.certificate)
@@ -41,7 +41,7 @@ impl Identity {
         Self { _folder: folder, config: Arc::new(config), trust }
     }
 
-    fn tls(&self) -> Act {
+    pub(super) fn tls(&self) -> Act {
         Act::Tls(Arc::clone(&self.config))
     }
 }
@@ -61,7 +61,7 @@ fn answer(protocol: &str, scheme: &str, more: &str, script: Vec<Act>) -> (Upstre
 }
 
 /// The way to STARTTLS in clear; what the server says to the command is `said`.
-fn to_starttls(protocol: &str, said: &str) -> Vec<Act> {
+pub(super) fn to_starttls(protocol: &str, said: &str) -> Vec<Act> {
     match protocol {
         "imap" => vec![
             send("* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] hello\r\n"),
@@ -69,6 +69,11 @@ fn to_starttls(protocol: &str, said: &str) -> Vec<Act> {
             send(said),
         ],
         "pop3" => vec![send("+OK hello\r\n"), until("STLS\r\n"), send(said)],
+        "sieve" => vec![
+            send("\"SIEVE\" \"fileinto\"\r\n\"SASL\" \"\"\r\n\"STARTTLS\"\r\nOK\r\n"),
+            until("STARTTLS\r\n"),
+            send(said),
+        ],
         _ => vec![
             send("220 hello\r\n"),
             until("EHLO "),
@@ -80,21 +85,22 @@ fn to_starttls(protocol: &str, said: &str) -> Vec<Act> {
     }
 }
 
-fn starttls_taken(protocol: &str) -> &'static str {
+pub(super) fn starttls_taken(protocol: &str) -> &'static str {
     match protocol {
         "imap" => "S OK go\r\n",
         "pop3" => "+OK go\r\n",
+        "sieve" => "OK \"go\"\r\n",
         _ => "220 go\r\n",
     }
 }
 
-/// The login on the far side of STARTTLS, where there is no greeting.
-fn behind_starttls(protocol: &str) -> Vec<Act> {
+/// The login on the far side of STARTTLS, where there is no greeting but ManageSieve's.
+pub(super) fn behind_starttls(protocol: &str) -> Vec<Act> {
     let mut script = before_login(protocol);
     if protocol == "imap" {
         script[0] = send("* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\r\nC OK\r\n");
         script.insert(0, until("C CAPABILITY\r\n"));
-    } else {
+    } else if protocol != "sieve" {
         script.remove(0);
     }
     [script, login_taken(protocol)].concat()

@@ -1,32 +1,14 @@
 import { facts, run } from './support/parts.mjs'
 import assert from 'node:assert/strict'
 import * as client from 'openid-client'
-import { backIn, browse, decide, fits, isProtected, signIn, SMALL, startApp } from './support/chromium.mjs'
+import {
+  backIn, browse, decide, fits, isProtected, MAIL, openClient, request, signIn, SMALL, startApp,
+} from './support/chromium.mjs'
 import { openMailbox } from './support/mailbox.mjs'
 
 const [alice, bob] = facts.users
-const MAIL = 'urn:ietf:params:oauth:scope:mail'
 /** Chromium reports an answer of 4xx on the console, the page's own as well. */
 const UNPROCESSABLE = /the server responded with a status of 422/
-
-const openClient = () => client.discovery(new URL(facts.issuer), facts.client_id, undefined, client.None())
-
-/** A request of the app for a code, and how it turns the answer into tokens. */
-async function request(app, more = {}) {
-  const config = await openClient()
-  const [pkceCodeVerifier, expectedState] = [client.randomPKCECodeVerifier(), client.randomState()]
-  const url = client.buildAuthorizationUrl(config, {
-    redirect_uri: app.uri,
-    scope: MAIL,
-    state: expectedState,
-    code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
-    code_challenge_method: 'S256',
-    ...more,
-  })
-  const exchange = (parameters) =>
-    client.authorizationCodeGrant(config, new URL(`${app.uri}?${parameters}`), { pkceCodeVerifier, expectedState })
-  return { url: url.href, exchange, state: expectedState }
-}
 
 await run({
   async front_page() {

@@ -87,7 +87,7 @@ impl Dovecot {
              protocols = imap pop3 lmtp sieve submission\nlisten = 127.0.0.1\n\
              default_internal_user = {USER}\ndefault_internal_group = {USER}\ndefault_login_user = {USER}\n\
              ssl = yes\nssl_cert = <{tls}/server.pem\nssl_key = <{tls}/server.key\n\
-             disable_plaintext_auth = no\nauth_mechanisms = {mechanisms}\nauth_master_user_separator = *\n\
+             disable_plaintext_auth = {in_tls}\nauth_mechanisms = {mechanisms}\nauth_master_user_separator = *\n\
              login_trusted_networks = 127.0.0.1\nhaproxy_trusted_networks = 127.0.0.1\n\
              mail_location = maildir:{home}/mail/%u\nfirst_valid_uid = 0\nmail_max_userip_connections = 200\n\
              submission_relay_host = 127.0.0.1\nsubmission_relay_port = {relay}\n\
@@ -96,6 +96,7 @@ impl Dovecot {
              {first}passdb {{\n  driver = passwd-file\n  args = {home}/users\n}}\n\
              userdb {{\n  driver = static\n  args = uid={USER} gid={USER} home={home}/mail/%u allow_all_users=yes\n}}\n\
              {services}",
+            in_tls = if taking == Taking::PasswordsInTls { "yes" } else { "no" },
             home = home.display(),
             tls = folder.path().join("tls").display(),
             services = services.concat(),
@@ -149,7 +150,7 @@ impl Dovecot {
 /// Mechanisms, and the lines that stand before those for passwords.
 fn taken(taking: Taking, home: &Path, tls: &Path) -> (&'static str, String) {
     match taking {
-        Taking::Passwords => ("plain login", String::new()),
+        Taking::Passwords | Taking::PasswordsInTls => ("plain login", String::new()),
         Taking::Address => {
             let trust = "passdb {\n  driver = static\n  args = nopassword=y allow_real_nets=127.0.0.1\n}\n";
             ("plain login", trust.to_owned())

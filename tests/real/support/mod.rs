@@ -76,6 +76,8 @@ pub(crate) enum Taking {
     /// A client certificate of the service account, which names the user for whom it acts. Dovecot alone.
     Certificate,
     Passwords,
+    /// Passwords, by Dovecot on encrypted connections alone.
+    PasswordsInTls,
     /// Bearer tokens, which Dovecot asks an issuer about.
     Tokens,
 }

@@ -1,6 +1,7 @@
 // Debian's Chromium, and an app on the same machine that it comes back to.
 import assert from 'node:assert/strict'
 import http from 'node:http'
+import * as client from 'openid-client'
 import { chromium } from 'playwright-core'
 import { facts } from './parts.mjs'
 
@@ -38,16 +39,21 @@ export async function browse(visit, { expected, tolerated, ...options } = {}) {
   }
 }
 
-/** What a page's address, the history or a referrer may hold is what the client asked for, and no more. */
+/**
+ * What a page's address, the history or a referrer may hold is what the client asked for, and no more; where an
+ * outside provider sends people back to, what it answers.
+ */
 function nothingSecretIn(addresses) {
   const asked = new Set(['response_type', 'client_id', 'redirect_uri', 'scope', 'state', 'nonce', 'code_challenge',
-    'code_challenge_method', 'response_mode', 'user_code', 'login_hint', 'ui_locales'])
+    'code_challenge_method', 'response_mode', 'user_code', 'login_hint', 'ui_locales', 'prompt', 'max_age'])
+  const answered = new Set(['code', 'state', 'iss', 'error', 'error_description'])
   for (const address of addresses.filter((address) => address.startsWith('http'))) {
     for (const { password } of facts.users) assert.ok(!decodeURIComponent(address).includes(password), address)
     const url = new URL(address)
     if (url.origin !== new URL(facts.issuer).origin) continue
     assert.equal(url.hash, '', address)
-    for (const name of url.searchParams.keys()) assert.ok(asked.has(name), `${name} stands in ${address}`)
+    const known = url.pathname === '/oauth/callback' ? answered : asked
+    for (const name of url.searchParams.keys()) assert.ok(known.has(name), `${name} stands in ${address}`)
   }
 }
 
@@ -70,6 +76,27 @@ export async function startApp(pages = {}) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
   const uri = `http://127.0.0.1:${server.address().port}/`
   return { uri, answers }
+}
+
+export const MAIL = 'urn:ietf:params:oauth:scope:mail'
+
+export const openClient = () => client.discovery(new URL(facts.issuer), facts.client_id, undefined, client.None())
+
+/** A request of the app for a code, and how it turns the answer into tokens. */
+export async function request(app, more = {}) {
+  const config = await openClient()
+  const [pkceCodeVerifier, expectedState] = [client.randomPKCECodeVerifier(), client.randomState()]
+  const url = client.buildAuthorizationUrl(config, {
+    redirect_uri: app.uri,
+    scope: MAIL,
+    state: expectedState,
+    code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
+    code_challenge_method: 'S256',
+    ...more,
+  })
+  const exchange = (parameters) =>
+    client.authorizationCodeGrant(config, new URL(`${app.uri}?${parameters}`), { pkceCodeVerifier, expectedState })
+  return { url: url.href, exchange, state: expectedState }
 }
 
 /** Fills in the sign-in page and sends it. */
