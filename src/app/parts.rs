@@ -14,12 +14,12 @@ use super::{Config, logout::LogoutNotices, people, refusals::Refusals, storage::
 use crate::{
     admin::BindError,
     directory::{
-        self, BackendDirectory, Directory, HashError, OpenIdProvider, OutsideDirectory, Pace, PasswordCheck,
+        self, BackendDirectory, Directory, HashError, OpenIdProvider, OutsideDirectory, PasswordCheck,
         PasswordGuard, SecretError, Secrets, SignInLog,
     },
     http::HttpError,
     issuer::{Issuer, IssuerError},
-    limits::{Connections, SignInLimits},
+    limits::Connections,
     lookup::{Lookups, LookupsError},
     model::{GrantId, Protocol, UnixTime},
     net::{ListenerConfig, NetError},
@@ -133,7 +133,10 @@ impl Parts {
         let knows_more = |source: &directory::Source| !matches!(source, directory::Source::Backend);
         let guard = match &issuer {
             Some(issuer) => issuer.password_guard(),
-            None => guard_alone(&config, &backends, &store)?,
+            None => {
+                let people = known_people(&config.directory, &backends, &store)?;
+                PasswordGuard::new(people, config.directory.names.clone(), &config.issuer.sign_in)
+            }
         };
         let passwords = Passwords::new(guard, config.directory.sources.iter().any(knows_more));
         let secrets = Arc::new(Secrets::new(Arc::clone(&store), &server_key)?);
@@ -250,20 +253,14 @@ async fn built_in_issuer(
     Ok(Some(Arc::new(issuer)))
 }
 
-/// What stands between guesses and the directory where no issuer shares it.
-fn guard_alone(
-    config: &Config,
+/// Who knows passwords; `None` where nobody does.
+fn known_people(
+    config: &directory::Config,
     backends: &Arc<Backends>,
     store: &Arc<dyn Store>,
-) -> Result<PasswordGuard, AppError> {
-    let sources = people::sources(&config.directory, backends, store)?;
-    let sign_in = &config.issuer.sign_in;
-    Ok(PasswordGuard {
-        directory: (!sources.is_empty()).then(|| Arc::new(Directory::new(sources)) as Arc<dyn PasswordCheck>),
-        names: config.directory.names.clone(),
-        limits: SignInLimits::new(sign_in),
-        pace: Arc::new(Pace::new(sign_in.wrong_answer_step)),
-    })
+) -> Result<Option<Arc<dyn PasswordCheck>>, AppError> {
+    let sources = people::sources(config, backends, store)?;
+    Ok(if sources.is_empty() { None } else { Some(Arc::new(Directory::new(sources))) })
 }
 
 /// Tells the issuer who may sign in, and how.
@@ -274,9 +271,8 @@ fn with_people(
     store: &Arc<dyn Store>,
 ) -> Result<Issuer, AppError> {
     issuer = issuer.with_names(config.names.clone());
-    let sources = people::sources(config, backends, store)?;
-    if !sources.is_empty() {
-        issuer = issuer.with_directory(Arc::new(Directory::new(sources)));
+    if let Some(people) = known_people(config, backends, store)? {
+        issuer = issuer.with_directory(people);
     }
     if let Some(openid) = &config.openid {
         let client = openid.provider.client.as_ref().map_or("", |client| client.id.as_str());

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::Config,
-    issuer::{AppPasswordRecord, Issuer, LastUse, MadeAppPassword, NewAppPassword},
+    issuer::{AppPasswordRecord, LastUse, MadeAppPassword, NewAppPassword},
     model::{GrantId, Login, Protocol, UnixTime},
     store::Ended,
     telemetry::Clean,
@@ -33,16 +33,12 @@ pub(super) async fn run(
             print(&made, output)
         }
         AppPasswordCommand::List { user } => {
-            let issuer = issuer(&config).await?;
+            let issuer = open::issuer(&config, UnixTime::now()).await?;
             list(&issuer.app_passwords(user.as_ref()).await.map_err(token::failure)?, output);
             Ok(())
         }
         AppPasswordCommand::Remove { id } => remove(&config, id, output).await,
     }
-}
-
-async fn issuer(config: &Config) -> Result<Issuer, Failure> {
-    open::issuer(config, UnixTime::now()).await
 }
 
 async fn make(config: &Config, add: AddAppPassword) -> Result<MadeAppPassword, Failure> {
@@ -58,11 +54,12 @@ async fn make(config: &Config, add: AddAppPassword) -> Result<MadeAppPassword, F
         sealed_backends: mailbox.sealed_backends,
         passwords: mailbox.passwords,
     };
-    issuer(config).await?.make_app_password(new, now).await.map_err(token::failure)
+    open::issuer(config, now).await?.make_app_password(new, now).await.map_err(token::failure)
 }
 
 async fn remove(config: &Config, id: GrantId, output: Output) -> Result<(), Failure> {
-    let ended = issuer(config).await?.revoke_app_password(None, id, UnixTime::now()).await;
+    let now = UnixTime::now();
+    let ended = open::issuer(config, now).await?.revoke_app_password(None, id, now).await;
     match ended.map_err(token::failure)? {
         Ended::Unknown => Err(Failure::failed(format!("{id}: there is no such app password"))
             .help("`bearward app-password list` shows them")),

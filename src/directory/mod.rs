@@ -59,7 +59,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::{
-    limits::SignInLimits,
+    limits::{SignInConfig, SignInLimits},
     model::{Login, Secret},
 };
 
@@ -177,6 +177,14 @@ pub struct PasswordGuard {
     pub limits: SignInLimits,
     /// When a wrong one is answered.
     pub pace: Arc<Pace>,
+}
+
+impl PasswordGuard {
+    /// One in which nothing was counted yet.
+    pub fn new(directory: Option<Arc<dyn PasswordCheck>>, names: Names, config: &SignInConfig) -> Self {
+        let pace = Arc::new(Pace::new(config.wrong_answer_step));
+        Self { directory, names, limits: SignInLimits::new(config), pace }
+    }
 }
 
 /// Without what it counts.

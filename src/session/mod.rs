@@ -14,6 +14,7 @@
 //! This room must not parse a protocol and must not decide about tokens.
 
 mod account;
+mod denied;
 mod guards;
 mod issuers;
 mod line;

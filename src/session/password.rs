@@ -11,9 +11,10 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
+    denied::{Denied, denied, rejected},
     line::{Connection, Shared},
     policy::{PasswordMode, PasswordPolicy},
-    sign_in::{Denied, Trail, Validated, denied, rejected},
+    sign_in::{Trail, Validated},
 };
 use crate::{
     directory::{CheckError, PasswordGuard},
@@ -22,11 +23,13 @@ use crate::{
     net::ListenerConfig,
     proto::RefusalKind,
     upstream::{self, Backend, Blame, LoginError},
-    validator::{NEVER, Presented, Rejection, Request, password_key},
+    validator::{LastUse, NEVER, Presented, Rejection, Request, password_key},
 };
 
 /// Longest password that is passed on, in octets: no mail server takes a longer one.
 const MAX_PASSWORD: usize = 255;
+/// Characters kept of what a client calls itself.
+const MAX_SOFTWARE: usize = 128;
 
 /// What sessions know of passwords.
 #[derive(Debug)]
@@ -254,4 +257,20 @@ pub(super) fn spare(guess: Option<Guess>) {
     if let Some(guess) = guess {
         guess.not_tried();
     }
+}
+
+/// Notes who has used the app password of a session, if that is what it hangs on.
+pub(super) fn note_use(
+    shared: &Shared,
+    connection: &Connection,
+    principal: &Principal,
+    software: Option<String>,
+) {
+    if principal.client != ClientId::app_password() {
+        return;
+    }
+    let client = software.map(|software| software.chars().take(MAX_SOFTWARE).collect());
+    let (address, protocol) = (connection.peer.ip(), connection.protocol);
+    let last = LastUse { at: UnixTime::now(), address, protocol, client };
+    shared.validator.note_use(&principal.right, last);
 }

@@ -7,7 +7,10 @@ use std::{
 
 use super::{
     OnTokenExpiry,
-    account::{AccountError, Sources, account},
+    account::{Sources, account},
+    denied::{
+        Denied, account_denied, client_left, ended, rejected, route_denied, senders_unknown, too_many_wait,
+    },
     guards,
     line::{Connection, Shared},
     noted,
@@ -15,37 +18,23 @@ use super::{
     registry::{Bound, Entry},
 };
 use crate::{
-    directory::SecretError,
-    lookup::{self, LookupError},
-    model::{self, ClientId, Mechanism, Outcome, Principal, Right, UnixTime},
+    lookup,
+    model::{self, Mechanism, Outcome, Principal, Right, UnixTime},
     proto::{Attempt, ClientFacts, Credentials, Failure, Guard, Refusal, RefusalKind},
     relay::EndReason,
     telemetry::SignIn,
     upstream::{Backend, LoggedIn, Login, LoginError, PlanError, RouteError, RouteKey},
-    validator::{LastUse, PasswordRefusal, Presented, Rejection, Request, Seen, Verdict},
+    validator::{PasswordRefusal, Presented, Rejection, Request, Seen, Verdict},
 };
 
 /// How many proxies may follow this one.
 const PROXY_TTL: u8 = 6;
-/// Characters kept of what a client calls itself.
-const MAX_SOFTWARE: usize = 128;
 
 /// A session that may relay.
 pub(super) struct SignedIn {
     pub(super) entry: Entry,
     pub(super) upstream: LoggedIn,
     pub(super) guard: Option<Box<dyn Guard>>,
-}
-
-/// Why an attempt failed: what the client is told, and what the operator reads.
-pub(super) struct Denied {
-    kind: RefusalKind,
-    outcome: Outcome,
-    detail: String,
-}
-
-pub(super) const fn denied(kind: RefusalKind, outcome: Outcome, detail: String) -> Denied {
-    Denied { kind, outcome, detail }
 }
 
 /// What is known of an attempt before a mail server is asked.
@@ -146,18 +135,18 @@ async fn attempt_sign_in(
         validate(shared, connection, &attempt, trail, now).await?;
     trail.user = Some(principal.login.to_string());
     trail.client_id = Some(principal.client.to_string());
-    let _waiting = shared.registry.wait(&principal.login).ok_or_else(too_many_wait)?;
+    let waiting = shared.registry.wait(&principal.login).ok_or_else(too_many_wait);
     let mechanism = attempt.mechanism;
     let submission = &shared.config.submission;
     let lookup = submission.sender_lookup.as_deref().and_then(|name| shared.lookups.get(name));
     let client = connection.peer.ip();
     let senders =
         guards::senders(submission, lookup.as_deref(), connection.protocol, &principal, client).await;
-    let senders = match senders {
-        Ok(senders) => senders,
-        Err(error) => {
+    let (_waiting, senders) = match (waiting, senders.map_err(|error| senders_unknown(&error))) {
+        (Ok(waiting), Ok(senders)) => (waiting, senders),
+        (Err(denied), _) | (_, Err(denied)) => {
             password::spare(guess);
-            return Err(senders_unknown(&error));
+            return Err(denied);
         }
     };
     let software = attempt.client_software.or_else(|| attempt.client_name.clone());
@@ -210,39 +199,9 @@ async fn attempt_sign_in(
     }
     check_again(shared, &entry, &principal, seen).await?;
     noted::signed_in(shared, &entry, &principal, now);
-    if principal.client == ClientId::app_password() {
-        shared.validator.note_use(&principal.right, last_use(connection, software));
-    }
+    password::note_use(shared, connection, &principal, software);
     let guard = guards::choose(connection.protocol, &upstream.ready, submission, senders);
     Ok(SignedIn { entry, upstream, guard })
-}
-
-fn last_use(connection: &Connection, software: Option<String>) -> LastUse {
-    let client = software.map(|software| software.chars().take(MAX_SOFTWARE).collect());
-    LastUse { at: UnixTime::now(), address: connection.peer.ip(), protocol: connection.protocol, client }
-}
-
-/// Whose addresses a client may send from is not known: it must not be told that its token is to blame.
-fn too_many_wait() -> Denied {
-    let detail = "too many sign-ins of this user wait for mail servers".to_owned();
-    tracing::error!(
-        detail,
-        "the operator must act: a backend leads back here in a loop, or its servers hang"
-    );
-    Denied { kind: RefusalKind::Unavailable, outcome: Outcome::BackendUnreachable, detail }
-}
-
-fn senders_unknown(error: &LookupError) -> Denied {
-    let detail = error.to_string();
-    match error {
-        LookupError::Unavailable { .. } => {
-            Denied { kind: RefusalKind::Unavailable, outcome: Outcome::IssuerUnreachable, detail }
-        }
-        LookupError::Operator { .. } => {
-            tracing::error!(detail, "the operator must act: submission.sender_lookup cannot be used");
-            Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail }
-        }
-    }
 }
 
 /// The servers of a mailbox.
@@ -328,28 +287,6 @@ async fn validate(
     }
 }
 
-pub(super) fn rejected(rejection: &Rejection) -> Denied {
-    denied(rejection_kind(rejection), rejection.outcome(), rejection.to_string())
-}
-
-fn rejection_kind(rejection: &Rejection) -> RefusalKind {
-    match rejection {
-        Rejection::Malformed
-        | Rejection::Unknown
-        | Rejection::Expired
-        | Rejection::Revoked
-        | Rejection::WrongAudience
-        | Rejection::BoundElsewhere
-        | Rejection::NotAppPassword
-        | Rejection::WrongNetwork
-        | Rejection::WrongUser => RefusalKind::InvalidToken,
-        Rejection::InsufficientScope => RefusalKind::InsufficientScope,
-        Rejection::NotAuthorized => RefusalKind::NotAuthorized,
-        Rejection::Unavailable(_) | Rejection::Unreachable(_) => RefusalKind::Unavailable,
-        Rejection::Undecided => RefusalKind::Undecided,
-    }
-}
-
 fn bind(shared: &Shared, entry: &Entry, principal: &Principal, backend: &Arc<str>, mechanism: Mechanism) {
     let ends_at = match shared.config.on_token_expiry {
         OnTokenExpiry::Close => Some(principal.expires_at.after(shared.config.expiry_grace)),
@@ -388,59 +325,6 @@ async fn check_again(
         }
     }
     entry.live().switch.killed().map_or(Ok(()), |reason| Err(ended(reason)))
-}
-
-/// A sign-in that was ended from here. Only the end of its right is the token's fault.
-fn ended(reason: EndReason) -> Denied {
-    let (kind, outcome) = match reason {
-        EndReason::Expired => (RefusalKind::InvalidToken, Outcome::Expired),
-        EndReason::Revoked => (RefusalKind::InvalidToken, Outcome::InvalidToken),
-        EndReason::ClientClosed
-        | EndReason::ClientIo
-        | EndReason::Drain
-        | EndReason::GuardViolation
-        | EndReason::Idle
-        | EndReason::Killed
-        | EndReason::ServerClosed
-        | EndReason::ServerIo => (RefusalKind::Unavailable, Outcome::Policy),
-    };
-    Denied { kind, outcome, detail: format!("ended during the sign-in: {reason}") }
-}
-
-fn client_left() -> Denied {
-    let detail = "the client left while the mail server was asked".to_owned();
-    Denied { kind: RefusalKind::Unavailable, outcome: Outcome::ProtocolError, detail }
-}
-
-/// A directory that is down is told from a user whom nobody serves: only the first passes by itself.
-fn route_denied(error: &RouteError) -> Denied {
-    let detail = error.to_string();
-    let (kind, outcome) = match error {
-        RouteError::Lookup(LookupError::Unavailable { .. }) => {
-            (RefusalKind::Unavailable, Outcome::BackendUnreachable)
-        }
-        RouteError::Lookup(LookupError::Operator { .. }) => (RefusalKind::OperatorFault, Outcome::Policy),
-        RouteError::NoBackend(_) | RouteError::UnknownBackend { .. } => {
-            tracing::error!(detail, "the operator must act: a look-up leads nowhere");
-            (RefusalKind::OperatorFault, Outcome::Policy)
-        }
-        RouteError::NoRoute => (RefusalKind::OperatorFault, Outcome::Policy),
-    };
-    Denied { kind, outcome, detail }
-}
-
-fn account_denied(error: AccountError) -> Denied {
-    let detail = error.to_string();
-    match error {
-        AccountError::Lookup(error) => route_denied(&error.into()),
-        AccountError::Secret(SecretError::Store(_)) => {
-            Denied { kind: RefusalKind::Unavailable, outcome: Outcome::IssuerUnreachable, detail }
-        }
-        AccountError::Secret(SecretError::BadPassword | SecretError::Crypto(_) | SecretError::Unreadable) => {
-            tracing::error!(detail, "the operator must act: a kept password does not open");
-            Denied { kind: RefusalKind::OperatorFault, outcome: Outcome::Policy, detail }
-        }
-    }
 }
 
 async fn login_denied(

@@ -57,6 +57,7 @@ fn router(offer: Offer) -> Router {
         trusted: Vec::new(),
         sign_outs: None,
         setup: Arc::new(offer),
+        sessions: Arc::default(),
         limits: Limits::default(),
         metrics: Arc::default(),
     })

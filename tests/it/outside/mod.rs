@@ -158,8 +158,8 @@ fn taken(protocol: &str) -> &'static str {
 fn not_allowed(protocol: &str) -> &'static str {
     match protocol {
         "imap" => "a NO [AUTHORIZATIONFAILED]",
-        "pop3" => "-ERR [AUTH] The token is not for that user",
-        "sieve" => "NO \"The token is not for that user",
+        "pop3" => "-ERR [AUTH] The credential is not for that user",
+        "sieve" => "NO \"The credential is not for that user",
         _ => "535 5.7.8",
     }
 }

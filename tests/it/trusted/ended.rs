@@ -41,7 +41,7 @@ fn logout(issuer: &HostileIssuer, typ: &str, changes: &Value) -> String {
 fn outside(principal: &Principal) -> Outside {
     match &principal.right {
         Right::Outside(outside) => outside.clone(),
-        Right::Grant { .. } => panic!("a token of another issuer"),
+        Right::Grant { .. } | Right::Password { .. } => panic!("not a token of another issuer"),
     }
 }
 

@@ -21,7 +21,7 @@ impl PasswordCheck for Sealed {
     async fn ask(&self, login: &Login, password: &Secret, _: IpAddr) -> Result<Verified, CheckError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match (login.as_str(), password.expose_str()) {
-            (ALICE, Some(RIGHT)) => Ok(Verified { seal_for: vec!["main".into()] }),
+            (ALICE, Some(RIGHT)) => Ok(Verified { seal_for: vec!["main".into()], login: None }),
             _ => Err(CheckError::Wrong),
         }
     }
