@@ -136,7 +136,8 @@ const commands = {
   },
   async start() {
     const asking = { ...tls, requestCert: true, rejectUnauthorized: false };
-    servers = [[url, tls], [certified, asking]].map(([address, options]) => {
+    const addresses = [[url, tls], ...(certified ? [[certified, asking]] : [])];
+    servers = addresses.map(([address, options]) => {
       const server = createServer(options, answer);
       return server.listen(new URL(address).port, "127.0.0.1");
     });
