@@ -4,12 +4,14 @@ use std::{
     fs,
     net::TcpListener,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
+use bearward::{app, config};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Serve, Upstream, taking};
+use crate::support::Ports;
 
 /// A folder with a configuration that listens on `port` of the loopback address.
 fn set_up(port: u16, more: &str) -> TempDir {
@@ -93,14 +95,16 @@ fn flags_and_a_file_are_not_mixed() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
-#[test]
-fn whoever_stops_it_the_moment_it_says_that_it_serves_has_it_drain() {
-    let upstream = Upstream::start(taking("imap", Vec::new()));
-    let mut serve =
-        Serve::start(&format!("imap = [\"imap://127.0.0.1:{}\"]\nlogin = \"trusted\"\n", upstream.port()));
-    for _ in 0..5 {
-        assert_eq!(serve.terminate(), Some(0));
-        assert!(serve.log().contains("stopped"), "{}", serve.log());
-        serve.start_again();
-    }
+/// By then those who have waited for it may send signals, and one that is not caught ends the whole process.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_it_the_moment_it_is_ready_has_it_drain() {
+    let mut ports = Ports::reserve();
+    let folder = set_up(ports.take(), "");
+    let config = config::load(Some(&folder.path().join("bearward.toml"))).unwrap().config;
+    let stop = || {
+        let own = std::process::id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+    };
+    let served = tokio::time::timeout(Duration::from_secs(30), app::serve(config, stop)).await;
+    served.expect("it stops").unwrap();
 }
