@@ -131,6 +131,7 @@ export async function isProtected(answer) {
 
 /** Checks that nothing must be scrolled sideways, and that fingers can hit what is to be hit. */
 export async function fits(page) {
+  for (const summary of await page.locator('details > summary').all()) await summary.click()
   const session = await page.context().newCDPSession(page)
   const { cssContentSize } = await session.send('Page.getLayoutMetrics')
   await session.detach()
