@@ -2,10 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::{bare, is_taken, make_with, offer, plain, sign_in};
-use crate::support::{ALICE, Act, Serve, Upstream, answering, base64, taking, until};
+use sqlx::{Connection, SqliteConnection};
+
+use super::{bare, is_taken, make, make_with, offer, plain, sign_in};
+use crate::support::{ALICE, Act, Serve, Upstream, answering, base64, taking, until, wait};
 
 const BACKEND: &str = "[passwords]\nmode = \"backend\"\n";
+
+/// The password is `correct horse`, by `openssl passwd -5`.
+const PEOPLE: &str = "
+    CREATE TABLE people (login TEXT, alias TEXT, password TEXT);
+    INSERT INTO people VALUES
+    ('alice@example.org', 'al@example.org', '$5$saltsalt$myjXcpMpE2Ofk7fj9hqyNYSn6lmWG4Mqnjx.KIRRr4/');";
 
 fn sealed(upstream: &Upstream, more: &str) -> Serve {
     Serve::start(&format!("imap = [\"imap://127.0.0.1:{}\"]\nlogin = \"sealed\"\n{more}", upstream.port()))
@@ -102,6 +110,49 @@ fn where_the_login_does_not_tell_the_directory_is_asked_first() {
     let (_, answer) = sign_in(&serve, "imap", ALICE, "wrong");
     assert_eq!(bare(&answer), "a NO [AUTHENTICATIONFAILED] Authentication failed");
     assert_eq!(upstream.count(&base64(format!("\0{ALICE}*proxy\0upstream-secret"))), 1);
+}
+
+#[tokio::test]
+async fn somebody_with_several_names_is_the_one_whom_the_directory_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let people = folder.path().join("people.db");
+    let mut made =
+        SqliteConnection::connect(&format!("sqlite://{}?mode=rwc", people.display())).await.unwrap();
+    sqlx::raw_sql(PEOPLE).execute(&mut made).await.unwrap();
+    made.close().await.unwrap();
+    let run = move || {
+        let upstream = Upstream::start(taking("imap", Vec::new()));
+        let query = "SELECT login, password FROM people WHERE login = $1 OR alias = $1";
+        let serve = Serve::start(&format!(
+            "imap = [\"imap://127.0.0.1:{}\"]\n{}{BACKEND}[directory]\nsource = [\"sql\"]\n\
+             default_domain = \"example.org\"\n[directory.sql]\nurl = \"sqlite:{}\"\nquery = \"{query}\"\n",
+            upstream.port(),
+            super::MASTER,
+            people.display()
+        ));
+        let login = base64(format!("\0{ALICE}*proxy\0upstream-secret"));
+        for (count, name) in [(1, ALICE), (2, "al@example.org"), (3, "al"), (4, "alice")] {
+            let (_session, answer) = sign_in(&serve, "imap", name, "correct horse");
+            assert!(is_taken(&answer), "{name}: {answer}");
+            assert_eq!(upstream.count(&login), count, "{name}");
+        }
+        let told = || serve.log().matches(&format!("user=\"{ALICE}\"")).count();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while told() < 4 && Instant::now() < deadline {
+            wait(Duration::from_millis(20));
+        }
+        assert_eq!(told(), 4, "{}", serve.log());
+        for name in ["al@example.org", "al@elsewhere.example", "bob"] {
+            let (_, answer) = sign_in(&serve, "imap", name, "wrong");
+            assert_eq!(bare(&answer), "a NO [AUTHENTICATIONFAILED] Authentication failed", "{name}");
+        }
+        assert_eq!(upstream.count(&login), 4);
+        // An app password of the one person serves under each name that the server itself can tell.
+        let made = make(&serve, "imap", ALICE, &[]);
+        let (_, answer) = sign_in(&serve, "imap", "alice", &made.password);
+        assert!(is_taken(&answer), "{answer}");
+    };
+    tokio::task::spawn_blocking(run).await.unwrap();
 }
 
 #[test]
