@@ -3,7 +3,7 @@
 
 use ldap3::{dn_escape, ldap_escape};
 
-use crate::model::Login;
+use crate::model::{Login, Piece, pieces};
 
 /// The distinguished name of people's entries, with places for the login name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,22 +116,15 @@ impl GroupFilter {
 }
 
 fn parts(text: &str) -> Result<Vec<Part>, &'static str> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some((fixed, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}').ok_or("has an opening brace without a closing one")?;
-        parts.push(Part::Fixed(fixed.to_owned()));
-        parts.push(match name {
-            "dn" => Part::Dn,
-            "domain" => Part::Domain,
-            "local" => Part::Local,
-            "user" => Part::User,
-            _ => return Err("knows {dn}, {user}, {local} and {domain} only"),
-        });
-        rest = after;
-    }
-    parts.push(Part::Fixed(rest.to_owned()));
-    Ok(parts)
+    let part = |piece| match piece {
+        Piece::Fixed(text) => Ok(Part::Fixed(text.to_owned())),
+        Piece::Place("dn") => Ok(Part::Dn),
+        Piece::Place("domain") => Ok(Part::Domain),
+        Piece::Place("local") => Ok(Part::Local),
+        Piece::Place("user") => Ok(Part::User),
+        Piece::Place(_) => Err("knows {dn}, {user}, {local} and {domain} only"),
+    };
+    pieces(text)?.into_iter().map(part).collect()
 }
 
 /// Whether two distinguished names are one, as far as their text shows: without regard to case, and to blanks around

@@ -2,7 +2,7 @@
 
 use ldap3::ldap_escape;
 
-use crate::model::Login;
+use crate::model::{Login, Piece, pieces};
 
 /// A filter with places for the user's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,20 +32,14 @@ impl LdapFilter {
     /// # Errors
     /// One sentence, when it names nobody, a place is unknown, or it is no filter.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some((fixed, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or("has an opening brace without a closing one")?;
-            parts.push(Part::Fixed(fixed.to_owned()));
-            parts.push(match name {
-                "domain" => Part::Domain,
-                "local" => Part::Local,
-                "user" => Part::User,
-                _ => return Err("knows {user}, {local} and {domain} only"),
-            });
-            rest = after;
-        }
-        parts.push(Part::Fixed(rest.to_owned()));
+        let part = |piece| match piece {
+            Piece::Fixed(text) => Ok(Part::Fixed(text.to_owned())),
+            Piece::Place("domain") => Ok(Part::Domain),
+            Piece::Place("local") => Ok(Part::Local),
+            Piece::Place("user") => Ok(Part::User),
+            Piece::Place(_) => Err("knows {user}, {local} and {domain} only"),
+        };
+        let parts: Vec<Part> = pieces(text)?.into_iter().map(part).collect::<Result<_, _>>()?;
         if !parts.iter().any(|part| matches!(part, Part::Local | Part::User)) {
             return Err("must hold {user} or {local}, otherwise all users would share an entry");
         }

@@ -82,7 +82,7 @@ async fn end(State(house): State<Arc<House>>, request: Request) -> Response {
     let ended = match named() {
         Ok((Some(grant), None)) => match grant.parse::<GrantId>() {
             Ok(grant) => house.end_grant(&own, grant).await,
-            Err(_) => Err(PageError::BadRequest(String::new())),
+            Err(_) => Err(no_choice()),
         },
         Ok((None, Some(session))) => match session.parse::<SessionId>() {
             Ok(session) => {
@@ -90,9 +90,9 @@ async fn end(State(house): State<Arc<House>>, request: Request) -> Response {
                 house.sessions.kill_of_user(session, own.who.user());
                 Ok(())
             }
-            Err(_) => Err(PageError::BadRequest(String::new())),
+            Err(_) => Err(no_choice()),
         },
-        Ok(_) | Err(_) => Err(PageError::BadRequest(String::new())),
+        Ok(_) | Err(_) => Err(no_choice()),
     };
     match ended {
         Ok(()) => to_account(),
@@ -119,7 +119,7 @@ async fn language(State(house): State<Arc<House>>, request: Request) -> Response
     let chosen = own.form.params.one("language").ok().flatten();
     let chosen = chosen.and_then(|lang| Messages::all().find(|messages| messages.lang == lang));
     let Some(chosen) = chosen else {
-        return house.account_error(&PageError::BadRequest(String::new()), &own.visit);
+        return house.account_error(&no_choice(), &own.visit);
     };
     with_cookie(to_account(), pages::language_cookie(chosen.lang))
 }
@@ -172,7 +172,7 @@ async fn make_app_password(State(house): State<Arc<House>>, request: Request) ->
         Ok((state, password, typed(&form)?))
     };
     let Ok((state, password, typed)) = read() else {
-        return house.account_error(&PageError::BadRequest(String::new()), &visit);
+        return house.account_error(&no_choice(), &visit);
     };
     let needs_password = password.is_some() || form.params.iter().any(|(name, _)| name == "password");
     let filled = AppPasswordForm {
@@ -195,6 +195,11 @@ async fn make_app_password(State(house): State<Arc<House>>, request: Request) ->
         AppPasswordAnswer::Other(Answer::Page(Page::Error(error))) => house.account_error(&error, &visit),
         AppPasswordAnswer::Other(answer) => pages::respond(&answer, &frame),
     }
+}
+
+/// What the page offers nobody.
+const fn no_choice() -> PageError {
+    PageError::BadRequest(String::new())
 }
 
 /// What was filled in. A browser sends nothing that the page does not offer.

@@ -4,7 +4,7 @@ use super::Base;
 use crate::{
     config::{ConfigError, document::Document, raw, raw::LoginKind, secret_file},
     http,
-    model::{Protocol, Secret},
+    model::{Piece, Protocol, Secret, pieces},
     proto::sasl::ClientMechanism,
     upstream::{
         Login, LoginName, LoginNamePart, SecretSource, Security, Server, ServiceAccount, TokenExchangeConfig,
@@ -249,36 +249,23 @@ fn shared_template(template: &str) -> Result<LoginName, &'static str> {
 
 /// Names in braces, and fixed text.
 fn parts(template: &str) -> Result<Vec<LoginNamePart>, &'static str> {
-    let mut parts = Vec::new();
-    let mut rest = template;
-    while !rest.is_empty() {
-        let (fixed, after) = rest.split_once('{').map_or((rest, None), |(fixed, after)| (fixed, Some(after)));
-        if fixed.contains(|c: char| c == '}' || c.is_control() || c.is_whitespace()) {
-            return Err("holds a lone brace, white space or a control character");
+    let is_odd = |c: char| c == '}' || c.is_control() || c.is_whitespace();
+    let part = |piece| match piece {
+        Piece::Fixed(text) if text.contains(is_odd) => {
+            Err("holds a lone brace, white space or a control character")
         }
-        if !fixed.is_empty() {
-            parts.push(LoginNamePart::Literal(fixed.to_owned()));
+        Piece::Fixed(text) => Ok(LoginNamePart::Literal(text.to_owned())),
+        Piece::Place("domain") => Ok(LoginNamePart::Domain),
+        Piece::Place("local") => Ok(LoginNamePart::Local),
+        Piece::Place("mailbox") => Ok(LoginNamePart::Mailbox),
+        Piece::Place("mailbox_domain") => Ok(LoginNamePart::MailboxDomain),
+        Piece::Place("mailbox_local") => Ok(LoginNamePart::MailboxLocal),
+        Piece::Place("user") => Ok(LoginNamePart::User),
+        Piece::Place(_) => {
+            Err("knows {user}, {local} and {domain} only, and the same of {mailbox} where it is shared")
         }
-        let Some(after) = after else { break };
-        let Some((name, after)) = after.split_once('}') else {
-            return Err("has an opening brace without a closing one");
-        };
-        parts.push(match name {
-            "domain" => LoginNamePart::Domain,
-            "local" => LoginNamePart::Local,
-            "mailbox" => LoginNamePart::Mailbox,
-            "mailbox_domain" => LoginNamePart::MailboxDomain,
-            "mailbox_local" => LoginNamePart::MailboxLocal,
-            "user" => LoginNamePart::User,
-            _ => {
-                return Err(
-                    "knows {user}, {local} and {domain} only, and the same of {mailbox} where it is shared",
-                );
-            }
-        });
-        rest = after;
-    }
-    Ok(parts)
+    };
+    pieces(template)?.into_iter().map(part).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::model::{Piece, pieces};
+
 /// Fixed text and names in braces, each of which is replaced once by what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
@@ -16,25 +18,17 @@ impl Template {
     /// # Errors
     /// What is wrong, as an end of a sentence.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (fixed, after) =
-                rest.split_once('{').map_or((rest, None), |(fixed, after)| (fixed, Some(after)));
-            if fixed.contains('}') {
-                return Err("holds a lone brace");
-            }
-            if !fixed.is_empty() {
-                parts.push(Part::Fixed(fixed.to_owned()));
-            }
-            let Some(after) = after else { break };
-            let (name, after) = after.split_once('}').ok_or("holds a lone brace")?;
-            if name.is_empty() || name.contains('{') {
-                return Err("holds braces without a name");
-            }
-            parts.push(Part::Name(name.to_owned()));
-            rest = after;
-        }
+        let part = |piece| match piece {
+            Piece::Fixed(text) if text.contains('}') => Err("holds a lone brace"),
+            Piece::Fixed(text) => Ok(Part::Fixed(text.to_owned())),
+            Piece::Place(name) if name.is_empty() || name.contains('{') => Err("holds braces without a name"),
+            Piece::Place(name) => Ok(Part::Name(name.to_owned())),
+        };
+        let parts = pieces(text)
+            .map_err(|_| "holds a lone brace")?
+            .into_iter()
+            .map(part)
+            .collect::<Result<_, _>>()?;
         let made = Self(parts);
         if made.names().next().is_none() {
             return Err("holds no name in braces, so everybody would get the same");
